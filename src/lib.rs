@@ -1,0 +1,4 @@
+//! `middlebox` puts a TLS-inspecting middlebox on your machine.
+
+pub mod net;
+pub mod source;

@@ -1,0 +1,3 @@
+//! The `middlebox` command.
+
+fn main() {}

@@ -1,0 +1,128 @@
+//! Resolve overrides: names that are answered here instead of by DNS, as with curl's `--resolve`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::{Destination, Host, HostError};
+
+/// A table of destinations with the addresses that stand in for them.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    exact: HashMap<Destination, Vec<SocketAddr>>,
+    any_host: HashMap<u16, Vec<SocketAddr>>,
+}
+
+/// One override: `HOST:PORT:ADDR`, where `HOST` may be `*` and `ADDR` may carry a port of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveEntry {
+    /// The host, or none for `*`.
+    pub host: Option<Host>,
+    /// The port that the client asks for.
+    pub port: u16,
+    /// Where it is sent instead.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Why a text is not a resolve override.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ResolveEntryError {
+    /// A part is missing.
+    #[error("write HOST:PORT:ADDR, as in `acme.okta.com:443:127.0.0.1` or `acme.okta.com:443:127.0.0.1:8443`")]
+    Form,
+    /// The host is not one.
+    #[error("the host: {0}")]
+    Host(#[from] HostError),
+    /// The address is not one.
+    #[error("`{0}` is not an IP address, nor an address with a port")]
+    Address(String),
+}
+
+impl Overrides {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one entry; a later one for the same host and port replaces an earlier one.
+    pub fn insert(&mut self, entry: ResolveEntry) {
+        match entry.host {
+            Some(host) => self.exact.insert(Destination::new(host, entry.port), entry.addresses),
+            None => self.any_host.insert(entry.port, entry.addresses),
+        };
+    }
+
+    /// Adds one destination with one address.
+    pub fn point(&mut self, destination: Destination, address: SocketAddr) {
+        self.exact.insert(destination, vec![address]);
+    }
+
+    /// The addresses that stand in for a destination: of the host itself, else of `*` with that port.
+    #[must_use]
+    pub fn lookup(&self, destination: &Destination) -> Option<&[SocketAddr]> {
+        let found = self.exact.get(destination).or_else(|| self.any_host.get(&destination.port));
+        found.map(Vec::as_slice)
+    }
+}
+
+impl FromStr for ResolveEntry {
+    type Err = ResolveEntryError;
+
+    fn from_str(text: &str) -> Result<Self, ResolveEntryError> {
+        let (host, rest) = match text.strip_prefix('[') {
+            Some(v6) => {
+                let (inner, rest) = v6.split_once("]:").ok_or(ResolveEntryError::Form)?;
+                (inner, rest)
+            }
+            None => text.split_once(':').ok_or(ResolveEntryError::Form)?,
+        };
+        let (port, addresses) = rest.split_once(':').ok_or(ResolveEntryError::Form)?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or(ResolveEntryError::Form)?;
+        let host = if host == "*" { None } else { Some(Host::parse(host)?) };
+        let addresses = addresses
+            .split(',')
+            .map(|address| {
+                let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+                bare.parse::<IpAddr>()
+                    .map(|ip| SocketAddr::new(ip, port))
+                    .or_else(|_| address.parse::<SocketAddr>())
+                    .map_err(|_| ResolveEntryError::Address(address.to_owned()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { host, port, addresses })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str) -> Result<Vec<String>, ResolveEntryError> {
+        let entry = text.parse::<ResolveEntry>()?;
+        Ok(entry.addresses.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn reads_what_curl_reads_and_a_port() {
+        assert_eq!(entry("a.example:443:127.0.0.1").unwrap(), ["127.0.0.1:443"]);
+        assert_eq!(entry("a.example:443:127.0.0.1,::1").unwrap(), ["127.0.0.1:443", "[::1]:443"]);
+        assert_eq!(entry("a.example:443:[::1]").unwrap(), ["[::1]:443"]);
+        assert_eq!(entry("a.example:443:127.0.0.1:8443").unwrap(), ["127.0.0.1:8443"]);
+        assert_eq!(entry("[2001:db8::1]:443:127.0.0.1").unwrap(), ["127.0.0.1:443"]);
+        assert_eq!(entry("a.example:443"), Err(ResolveEntryError::Form));
+        assert_eq!(entry("a.example:x:127.0.0.1"), Err(ResolveEntryError::Form));
+        assert_eq!(entry("a.example:443:nowhere"), Err(ResolveEntryError::Address("nowhere".into())));
+    }
+
+    #[test]
+    fn an_exact_host_goes_before_the_wildcard() {
+        let mut overrides = Overrides::new();
+        overrides.insert("*:443:127.0.0.1:1".parse().unwrap());
+        overrides.insert("a.example:443:127.0.0.1:2".parse().unwrap());
+        let at = |text: &str| overrides.lookup(&text.parse().unwrap()).map(|found| found[0].port());
+        assert_eq!((at("a.example:443"), at("b.example:443"), at("a.example:80")), (Some(2), Some(1), None));
+    }
+}

@@ -1,0 +1,267 @@
+//! Files that people write: TOML read into typed values, and errors that point at the place and say what to do.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// The largest file that is read: far above any real policy in TOML, far below what would hurt.
+pub const MAX_BYTES: u64 = 64 << 20;
+
+/// A text with the name under which people know it.
+#[derive(Clone, Debug)]
+pub struct Document {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+/// A document could not be used.
+#[derive(Clone, Debug, Error)]
+pub enum DocumentError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {reason}")]
+    Read {
+        /// As the user named it.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The text is wrong at one place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+}
+
+/// What is wrong at one place of a document.
+#[derive(Clone, Debug)]
+pub struct PlaceError(Box<Place>);
+
+#[derive(Clone, Debug)]
+struct Place {
+    document: Document,
+    span: Range<usize>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Document {
+    /// A document of a text at hand.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// Reads a file, at most [`MAX_BYTES`] of UTF-8.
+    ///
+    /// # Errors
+    /// The file cannot be read, is too large, or is not UTF-8 (with the place).
+    pub fn read(path: &Path) -> Result<Self, DocumentError> {
+        let name = path.display().to_string();
+        let unreadable = |reason: String| DocumentError::Read { path: name.clone(), reason };
+        let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+        if size > MAX_BYTES {
+            return Err(unreadable(format!("it has {size} bytes, more than the {MAX_BYTES} that are read")));
+        }
+        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            unreadable(format!("line {line} is not UTF-8 text"))
+        })?;
+        Ok(Self::new(name, text))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads the text as TOML. Types that refuse unknown keys (`#[serde(deny_unknown_fields)]`) get a "did you mean".
+    ///
+    /// # Errors
+    /// The place of the first mistake.
+    pub fn toml<T: DeserializeOwned>(&self) -> Result<T, PlaceError> {
+        toml::from_str(&self.text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            let message = error.message().to_owned();
+            let help = did_you_mean_in(&message);
+            self.error(span, message, help)
+        })
+    }
+
+    /// An error at a byte range of the text.
+    pub fn error(&self, span: Range<usize>, message: impl Into<String>, help: Option<String>) -> PlaceError {
+        let length = self.text.len();
+        let span = span.start.min(length)..span.end.clamp(span.start.min(length), length);
+        PlaceError(Box::new(Place { document: self.clone(), span, message: message.into(), help }))
+    }
+
+    /// Line and column, both from 1, of a byte offset; the column counts characters.
+    #[must_use]
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let before = &self.text[..offset];
+        let line = before.matches('\n').count() + 1;
+        let column = before[before.rfind('\n').map_or(0, |at| at + 1)..].chars().count() + 1;
+        (line, column)
+    }
+
+    /// One line of the text, from 1, without its end.
+    #[must_use]
+    pub fn line(&self, number: usize) -> &str {
+        self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
+    }
+}
+
+impl PlaceError {
+    /// The name of the document.
+    #[must_use]
+    pub fn document(&self) -> &str {
+        self.0.document.name()
+    }
+
+    /// Line and column, both from 1.
+    #[must_use]
+    pub fn line_column(&self) -> (usize, usize) {
+        self.0.document.line_column(self.0.span.start)
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
+    /// The error with the lines around its place, for a person at a terminal.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+        let mut text = String::new();
+        let source = NamedSource::new(self.document(), self.0.document.text.to_string());
+        let report = Report { place: &self.0, source };
+        if handler.render_report(&mut text, &report).is_err() {
+            text = self.to_string();
+        }
+        text
+    }
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.line_column();
+        write!(f, "{}:{line}:{column}: {}", self.document(), self.0.message)?;
+        match &self.0.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PlaceError {}
+
+#[derive(Debug)]
+struct Report<'a> {
+    place: &'a Place,
+    source: NamedSource<String>,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place.message)
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl miette::Diagnostic for Report<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.place.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.place.span.clone();
+        Some(Box::new(std::iter::once(LabeledSpan::underline(span))))
+    }
+}
+
+/// The entry of `known` that `typed` was most likely meant to be.
+pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&typed, name), name))
+        .filter(|(distance, name)| *distance <= name.chars().count().max(3) / 3 || name.starts_with(&typed))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Finds the suggestion in serde's own words: ``unknown field `a`, expected one of `b`, `c` ``.
+fn did_you_mean_in(message: &str) -> Option<String> {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return None;
+    }
+    let mut names = message.split('`').skip(1).step_by(2);
+    let typed = names.next()?;
+    did_you_mean(typed, names).map(|name| format!("did you mean `{name}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[serde(rename = "default")]
+        _default: Option<String>,
+        #[serde(rename = "dialect")]
+        _dialect: Option<String>,
+    }
+
+    #[test]
+    fn an_unknown_key_points_at_itself_and_is_guessed() {
+        let document = Document::new("policy.toml", "dialect = \"middlebox\"\ndefalt = \"inspect\"\n");
+        let error = document.toml::<Sample>().unwrap_err();
+        assert_eq!(error.line_column(), (2, 1));
+        assert_eq!(error.help(), Some("did you mean `default`?"));
+        assert!(error.render(false).contains("policy.toml:2:1"), "{}", error.render(false));
+        assert!(error.to_string().starts_with("policy.toml:2:1: unknown field `defalt`"), "{error}");
+    }
+
+    #[test]
+    fn a_place_beyond_the_end_is_brought_back() {
+        let document = Document::new("x", "äb");
+        assert_eq!(document.error(9..12, "m", None).line_column(), (1, 3));
+        assert_eq!(document.line_column(1), (1, 1));
+    }
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        let known = ["enroll", "browse", "bypass"];
+        assert_eq!(did_you_mean("bypas", known), Some("bypass"));
+        assert_eq!(did_you_mean("zzz", known), None);
+    }
+}
