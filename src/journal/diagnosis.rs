@@ -1,0 +1,337 @@
+//! Why a client refused a forged certificate: observations first, then what they leave over.
+//!
+//! A refusal rarely says its cause. The alert number alone is enough for an unknown CA (48) and for expiry (45); many
+//! clients send none, and many refuse only after a completed handshake. So each refusal has candidates; what is known
+//! of our own certificate and of the same client's other connections removes some. More than one left is said as
+//! `ambiguous`, never guessed.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::history::History;
+use super::{Cause, Confidence};
+
+/// Why a client refused, how sure that is, and what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// The verdict.
+    pub cause: Cause,
+    /// What explains the observations, most likely first; one where the verdict is not `ambiguous`.
+    pub candidates: Vec<Cause>,
+    /// How sure the verdict is.
+    pub confidence: Confidence,
+    /// Sentences: observations first, the inference last.
+    pub evidence: Vec<String>,
+}
+
+/// What was seen of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its form.
+    pub signature: Signature,
+    /// Whether the client's Finished had arrived.
+    pub after_finished: bool,
+    /// From our certificate's departure to the refusal.
+    pub after_flight: Option<Duration>,
+}
+
+/// The form of a refusal on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signature {
+    /// A TLS alert, by its number (RFC 8446, section 6); whether its level was only a warning.
+    Alert {
+        /// The description.
+        number: u8,
+        /// Level 1, which some stacks do not even report.
+        warning: bool,
+    },
+    /// The handshake was completed, then closed politely (close_notify) without a request.
+    PoliteClose,
+    /// The handshake was completed, then the stream ended without close_notify and without a request.
+    SilentClose,
+    /// The stream ended in the middle of the handshake, after our certificate left.
+    Cut,
+}
+
+impl Signature {
+    /// In words.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Alert { number, warning } => {
+                let level = if warning { "warning" } else { "fatal" };
+                format!("{level} alert {number} {}", alert_name(number))
+            }
+            Self::PoliteClose => "handshake completed, then close_notify without a request".to_owned(),
+            Self::SilentClose => "handshake completed, then the connection ended without a request".to_owned(),
+            Self::Cut => "connection ended inside the handshake, after our certificate".to_owned(),
+        }
+    }
+}
+
+/// What is known of the certificate that we served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafAudit {
+    /// Its names cover the host that the client asked for.
+    pub names_host: bool,
+    /// It is valid now.
+    pub in_time: bool,
+    /// Nothing else about it is out of order: usage, validity period, key, signature.
+    pub in_order: bool,
+    /// It was signed by the inspection CA, not by the one for untrusted origins.
+    pub by_inspection_ca: bool,
+}
+
+/// The name of an alert (RFC 8446, section 6; RFC 5246, section 7.2).
+#[must_use]
+pub fn alert_name(number: u8) -> &'static str {
+    match number {
+        0 => "close_notify",
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        40 => "handshake_failure",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        70 => "protocol_version",
+        71 => "insufficient_security",
+        80 => "internal_error",
+        90 => "user_canceled",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        112 => "unrecognized_name",
+        113 => "bad_certificate_status_response",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        _ => "unassigned",
+    }
+}
+
+/// Concludes from one refusal, the audit of our own certificate, and the same client's history.
+#[must_use]
+pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &History) -> Diagnosis {
+    let mut evidence = vec![observation(refusal)];
+    let (mut candidates, mut confidence, reason) = by_signature(refusal);
+
+    if audit.names_host {
+        candidates.retain(|cause| *cause != Cause::WrongHost);
+    } else if candidates.contains(&Cause::WrongHost) {
+        promote(&mut candidates, Cause::WrongHost);
+    }
+    if audit.in_time {
+        // An alert that says "expired" speaks of the client's clock then; it stays what it is.
+        if !matches!(refusal.signature, Signature::Alert { number: 45, .. }) {
+            candidates.retain(|cause| *cause != Cause::Expired);
+        }
+    } else if candidates.contains(&Cause::Expired) {
+        promote(&mut candidates, Cause::Expired);
+    }
+    if audit.in_order && candidates.len() > 1 {
+        candidates.retain(|cause| *cause != Cause::Policy);
+    }
+    evidence.push(audit_sentence(audit, host));
+
+    let ca_refuted = history.refutes_untrusted_ca(host, refusal.signature, audit.by_inspection_ca);
+    match ca_refuted {
+        Some(why) if candidates == [Cause::UntrustedCa] => {
+            // A client that trusts the CA elsewhere and says "unknown CA" here keeps a root list of its own for this host.
+            candidates = vec![Cause::PinMismatch];
+            confidence = Confidence::Medium;
+            evidence.push(why);
+        }
+        Some(why) if candidates.contains(&Cause::UntrustedCa) => {
+            candidates.retain(|cause| *cause != Cause::UntrustedCa);
+            if candidates.len() == 1 {
+                confidence = Confidence::High;
+            }
+            evidence.push(why);
+        }
+        _ => {
+            if let Some(why) = history.suggests_untrusted_ca(host)
+                && candidates.len() > 1
+                && candidates.contains(&Cause::UntrustedCa)
+            {
+                candidates = vec![Cause::UntrustedCa];
+                confidence = Confidence::High;
+                evidence.push(why);
+            }
+        }
+    }
+
+    let cause = match candidates[..] {
+        [one] => one,
+        _ => {
+            confidence = Confidence::Low;
+            Cause::Ambiguous
+        }
+    };
+    evidence.push(conclusion(cause, &candidates, host, reason, audit));
+    Diagnosis { cause, candidates, confidence, evidence }
+}
+
+fn promote(candidates: &mut Vec<Cause>, cause: Cause) {
+    candidates.retain(|other| *other != cause);
+    candidates.insert(0, cause);
+}
+
+/// Candidates of a signature, as measured on 21 clients; the last is a reason to add to the conclusion.
+fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static str>) {
+    use Cause::{Expired, PinMismatch, Policy, Protocol, UntrustedCa, WrongHost};
+    match refusal.signature {
+        Signature::Alert { number: 48, .. } => (vec![UntrustedCa], Confidence::High, None),
+        Signature::Alert { number: 45, .. } => (vec![Expired], Confidence::High, None),
+        Signature::Alert { number: 44 | 43 | 51 | 113 | 116, .. } => (vec![Policy], Confidence::Medium, None),
+        Signature::Alert { number: 40 | 49 | 80, .. } => {
+            (vec![PinMismatch], Confidence::Medium, Some("an application check refused after the chain was built"))
+        }
+        Signature::Alert { number: 70 | 71 | 47 | 109 | 110 | 120, .. } => (vec![Protocol], Confidence::High, None),
+        Signature::Alert { number: 42 | 46, .. } => {
+            (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
+        }
+        Signature::PoliteClose => (vec![PinMismatch, WrongHost], Confidence::Medium, Some("the chain was accepted")),
+        Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
+            (vec![UntrustedCa, PinMismatch, WrongHost, Expired], Confidence::Medium, None)
+        }
+    }
+}
+
+fn observation(refusal: &Refusal) -> String {
+    let when = match refusal.after_flight {
+        Some(gap) => format!(", {} ms after our certificate", gap.as_millis()),
+        None => String::new(),
+    };
+    let phase = match (refusal.signature, refusal.after_finished) {
+        (Signature::Alert { .. }, true) => ", after the client's Finished",
+        (Signature::Alert { .. }, false) => ", before the client's Finished",
+        _ => "",
+    };
+    format!("{}{when}{phase}", refusal.signature.describe())
+}
+
+fn audit_sentence(audit: LeafAudit, host: &str) -> String {
+    let names = if audit.names_host { "names" } else { "does not name" };
+    let time = if audit.in_time { "is valid now" } else { "is not valid now" };
+    let signer = if audit.by_inspection_ca { "" } else { ", and was signed by the CA for untrusted origins" };
+    format!("our certificate {names} {host} and {time}{signer}")
+}
+
+fn conclusion(
+    cause: Cause,
+    candidates: &[Cause],
+    host: &str,
+    reason: Option<&'static str>,
+    audit: LeafAudit,
+) -> String {
+    let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    match cause {
+        Cause::UntrustedCa if !audit.by_inspection_ca => {
+            "the origin itself is not trusted, and the client was warned of it as intended".to_owned()
+        }
+        Cause::UntrustedCa => "the inspection CA is not in the trust store that this client uses".to_owned(),
+        Cause::PinMismatch => format!("this client pins the key or issuer of {host}{because}"),
+        Cause::WrongHost => format!("the certificate does not name {host}"),
+        Cause::Expired if audit.in_time => {
+            "our certificate is in time: the client's clock is off, or it enforces a shorter validity".to_owned()
+        }
+        Cause::Expired => "the certificate is out of its validity".to_owned(),
+        Cause::Policy => "a rule of the client about certificates: usage, revocation, key or signature".to_owned(),
+        Cause::Protocol => "TLS versions, ciphers or protocols did not fit; no certificate was judged".to_owned(),
+        Cause::Ambiguous => {
+            let words: Vec<_> = candidates.iter().map(|cause| cause.word()).collect();
+            format!(
+                "this connection alone cannot tell {}: send this client to a second host to decide",
+                words.join(" from ")
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: LeafAudit = LeafAudit { names_host: true, in_time: true, in_order: true, by_inspection_ca: true };
+
+    fn alert(number: u8) -> Refusal {
+        let signature = Signature::Alert { number, warning: false };
+        Refusal { signature, after_finished: false, after_flight: Some(Duration::from_millis(3)) }
+    }
+
+    fn silent(signature: Signature) -> Refusal {
+        Refusal { signature, after_finished: signature != Signature::Cut, after_flight: None }
+    }
+
+    fn verdict(refusal: &Refusal, audit: LeafAudit, history: &History) -> (Cause, Confidence) {
+        let diagnosis = diagnose(refusal, audit, "pin.test", history);
+        (diagnosis.cause, diagnosis.confidence)
+    }
+
+    #[test]
+    fn alerts_that_explain_themselves() {
+        let none = History::default();
+        assert_eq!(verdict(&alert(48), SOUND, &none), (Cause::UntrustedCa, Confidence::High));
+        assert_eq!(verdict(&alert(45), SOUND, &none), (Cause::Expired, Confidence::High));
+        assert_eq!(verdict(&alert(44), SOUND, &none), (Cause::Policy, Confidence::Medium));
+        assert_eq!(verdict(&alert(49), SOUND, &none), (Cause::PinMismatch, Confidence::Medium));
+        assert_eq!(verdict(&alert(120), SOUND, &none), (Cause::Protocol, Confidence::High));
+        assert_eq!(verdict(&silent(Signature::PoliteClose), SOUND, &none), (Cause::PinMismatch, Confidence::Medium));
+    }
+
+    #[test]
+    fn one_connection_that_cannot_decide_says_so() {
+        for refusal in [alert(42), alert(46), silent(Signature::Cut), silent(Signature::SilentClose)] {
+            let diagnosis = diagnose(&refusal, SOUND, "pin.test", &History::default());
+            assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Ambiguous, Confidence::Low));
+            assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
+            assert!(diagnosis.evidence.last().unwrap().contains("second host"));
+        }
+    }
+
+    #[test]
+    fn our_own_faults_come_first() {
+        let wrong = LeafAudit { names_host: false, ..SOUND };
+        let late = LeafAudit { in_time: false, ..SOUND };
+        assert_eq!(diagnose(&alert(46), wrong, "a", &History::default()).candidates[0], Cause::WrongHost);
+        assert_eq!(diagnose(&alert(42), late, "a", &History::default()).candidates[0], Cause::Expired);
+        assert_eq!(verdict(&alert(48), wrong, &History::default()), (Cause::UntrustedCa, Confidence::High));
+    }
+
+    #[test]
+    fn acceptance_elsewhere_refutes_the_untrusted_ca() {
+        let mut history = History::default();
+        history.accepted("www.pin.test", 7);
+        assert_eq!(verdict(&alert(42), SOUND, &history), (Cause::PinMismatch, Confidence::High));
+        assert_eq!(verdict(&alert(48), SOUND, &history), (Cause::PinMismatch, Confidence::Medium));
+    }
+
+    #[test]
+    fn refusals_everywhere_point_at_the_ca() {
+        let mut history = History::default();
+        history.refused("www.pin.test", Signature::Cut, 1);
+        assert_eq!(verdict(&silent(Signature::Cut), SOUND, &history), (Cause::UntrustedCa, Confidence::High));
+    }
+
+    #[test]
+    fn a_client_that_knows_alert_48_means_something_else_with_46() {
+        let mut history = History::default();
+        history.refused("pin.test", Signature::Alert { number: 48, warning: false }, 1);
+        assert_eq!(verdict(&alert(46), SOUND, &history).0, Cause::PinMismatch);
+    }
+
+    #[test]
+    fn what_the_owner_of_the_device_says_of_its_trust_store_counts() {
+        let mut history = History::default();
+        history.set_trusts_inspection_ca(Some(true));
+        assert_eq!(verdict(&alert(46), SOUND, &history), (Cause::PinMismatch, Confidence::High));
+        let untrusted = LeafAudit { by_inspection_ca: false, ..SOUND };
+        assert_eq!(verdict(&alert(48), untrusted, &history), (Cause::UntrustedCa, Confidence::High));
+    }
+}

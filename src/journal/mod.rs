@@ -1,0 +1,16 @@
+//! Connection records: what happened to each connection, what it means, and who is told.
+
+mod diagnosis;
+mod history;
+mod record;
+mod store;
+mod vocabulary;
+
+pub use diagnosis::{Diagnosis, LeafAudit, Refusal, Signature, diagnose};
+pub use history::{ClientKey, History};
+pub use record::{
+    ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts, OriginFacts, Stages,
+    Told, Via,
+};
+pub use store::{Event, Journal, JournalLimits, Live, OwnedSubjects, Pen, Recording};
+pub use vocabulary::{Cause, Confidence, DecisionKind, Outcome};

@@ -1,0 +1,520 @@
+//! The journal: open connections, the last ones that ended, and a live subscription.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::history::{ClientKey, History};
+use super::record::micros;
+use super::{
+    ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, LeafAudit, Outcome, Refusal, Signature, Stages,
+    diagnose,
+};
+
+/// How much the journal keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalLimits {
+    /// Ended connections.
+    pub records: usize,
+    /// Exchanges per connection.
+    pub exchanges: usize,
+    /// Clients whose history is remembered.
+    pub clients: usize,
+}
+
+impl Default for JournalLimits {
+    fn default() -> Self {
+        Self { records: 10_000, exchanges: 32, clients: 1_000 }
+    }
+}
+
+/// What subscribers hear.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event", content = "data")]
+pub enum Event {
+    /// The policy decided a connection.
+    Decided(Arc<ConnectionRecord>),
+    /// A connection ended; its record is complete.
+    Closed(Arc<ConnectionRecord>),
+    /// The policy changed.
+    Policy {
+        /// The epoch in force.
+        epoch: u64,
+    },
+}
+
+/// The records of one lab.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limits: JournalLimits,
+    next_id: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Live>>>,
+    closed: Mutex<VecDeque<Arc<ConnectionRecord>>>,
+    clients: Mutex<Clients>,
+    events: broadcast::Sender<Event>,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    histories: HashMap<ClientKey, History>,
+    order: VecDeque<ClientKey>,
+}
+
+/// What the policy was asked about a connection, kept so that it can be asked again when the policy changes.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedSubjects {
+    /// As in [`crate::policy::Subjects`].
+    pub connect_host: Option<String>,
+    /// The port.
+    pub port: u16,
+    /// The SNI; none where the hello had none or nothing is TLS.
+    pub sni: Option<String>,
+    /// Whether the client spoke TLS.
+    pub tls: bool,
+    /// The address, where the target was one.
+    pub address: Option<IpAddr>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+}
+
+/// One open connection, shared between its task and those who look at it.
+#[derive(Debug)]
+pub struct Live {
+    id: u64,
+    opened: Instant,
+    record: Mutex<ConnectionRecord>,
+    subjects: Mutex<Option<OwnedSubjects>>,
+    up: AtomicU64,
+    down: AtomicU64,
+    /// Cancelled when it is to end after its running exchange.
+    pub drain: CancellationToken,
+    /// Cancelled when it is to end at once.
+    pub kill: CancellationToken,
+}
+
+impl Live {
+    /// The record's id.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Counts bytes from the client to the origin.
+    #[must_use]
+    pub fn up(&self) -> &AtomicU64 {
+        &self.up
+    }
+
+    /// Counts bytes from the origin to the client.
+    #[must_use]
+    pub fn down(&self) -> &AtomicU64 {
+        &self.down
+    }
+
+    /// What was asked of the policy, and its answer, once it was.
+    #[must_use]
+    pub fn asked(&self) -> Option<(OwnedSubjects, DecisionFacts)> {
+        let subjects = lock(&self.subjects).clone()?;
+        let decision = lock(&self.record).decision.clone()?;
+        Some((subjects, decision))
+    }
+
+    fn snapshot(&self) -> ConnectionRecord {
+        let mut record = lock(&self.record).clone();
+        record.bytes_up = self.up.load(Ordering::Relaxed);
+        record.bytes_down = self.down.load(Ordering::Relaxed);
+        record
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self::new(JournalLimits::default())
+    }
+}
+
+impl Journal {
+    /// An empty journal.
+    #[must_use]
+    pub fn new(limits: JournalLimits) -> Self {
+        Self(Arc::new(Inner {
+            limits,
+            next_id: AtomicU64::new(1),
+            open: Mutex::default(),
+            closed: Mutex::default(),
+            clients: Mutex::default(),
+            events: broadcast::channel(1024).0,
+        }))
+    }
+
+    /// Begins the record of a connection. It is completed when the [`Recording`] is dropped, on every path.
+    #[must_use]
+    pub fn open(&self, client: SocketAddr) -> Recording {
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let record = ConnectionRecord {
+            id,
+            opened: OffsetDateTime::now_utc(),
+            client: ClientFacts { address: client, device: None, user_agent: None },
+            via: None,
+            destination: None,
+            hello: None,
+            decision: None,
+            origin: None,
+            forged: None,
+            handshake: None,
+            told: None,
+            exchanges: Vec::new(),
+            exchange_count: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            stages: Stages::default(),
+            end: None,
+            outcome: None,
+            diagnosis: None,
+            notes: Vec::new(),
+        };
+        let live = Arc::new(Live {
+            id,
+            opened: Instant::now(),
+            record: Mutex::new(record),
+            subjects: Mutex::new(None),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            drain: CancellationToken::new(),
+            kill: CancellationToken::new(),
+        });
+        lock(&self.0.open).insert(id, Arc::clone(&live));
+        Recording(Pen { journal: self.clone(), live })
+    }
+
+    /// The connections that are open now.
+    #[must_use]
+    pub fn live(&self) -> Vec<Arc<Live>> {
+        let mut live: Vec<_> = lock(&self.0.open).values().cloned().collect();
+        live.sort_unstable_by_key(|live| live.id);
+        live
+    }
+
+    /// Records by id, oldest first: those that ended and, with `open`, those that have not.
+    #[must_use]
+    pub fn records(&self, open: bool) -> Vec<Arc<ConnectionRecord>> {
+        // Open ones first: a connection that ends in between is then seen twice, not missed.
+        let live = if open { self.live() } else { Vec::new() };
+        let mut records: Vec<_> = lock(&self.0.closed).iter().cloned().collect();
+        let known: std::collections::HashSet<_> = records.iter().map(|record| record.id).collect();
+        records.extend(live.iter().filter(|live| !known.contains(&live.id)).map(|live| Arc::new(live.snapshot())));
+        records.sort_unstable_by_key(|record| record.id);
+        records
+    }
+
+    /// One record, open or ended.
+    #[must_use]
+    pub fn record(&self, id: u64) -> Option<Arc<ConnectionRecord>> {
+        let live = lock(&self.0.open).get(&id).cloned();
+        live.map(|live| Arc::new(live.snapshot()))
+            .or_else(|| lock(&self.0.closed).iter().find(|record| record.id == id).cloned())
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        lock(&self.0.open).len()
+    }
+
+    /// How many connections there have been.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.next_id.load(Ordering::Relaxed) - 1
+    }
+
+    /// Hears every event from now on; a subscriber that falls 1,024 events behind is told so and goes on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// Tells subscribers of a policy change.
+    pub fn policy_changed(&self, epoch: u64) {
+        let _ = self.0.events.send(Event::Policy { epoch });
+    }
+
+    /// Says what the owner of a device knows of its trust store: whether it holds the inspection CA.
+    pub fn set_device_trust(&self, device: &str, trusts_inspection_ca: Option<bool>) {
+        self.with_history(&ClientKey::Device(device.to_owned()), |history| {
+            history.set_trusts_inspection_ca(trusts_inspection_ca);
+        });
+    }
+
+    /// Waits until each connection that was begun before this call has a complete record, or until the time is over;
+    /// says whether they have.
+    pub async fn settle(&self, limit: Duration) -> bool {
+        let newest = self.total();
+        let mut events = self.subscribe();
+        let settled = async {
+            while lock(&self.0.open).keys().any(|id| *id <= newest) {
+                // A lagging subscriber looks again; a closed channel cannot be, the journal holds a sender.
+                let _ = events.recv().await;
+            }
+        };
+        tokio::time::timeout(limit, settled).await.is_ok()
+    }
+
+    fn with_history<T>(&self, key: &ClientKey, act: impl FnOnce(&mut History) -> T) -> T {
+        let mut clients = lock(&self.0.clients);
+        if !clients.histories.contains_key(key) {
+            if clients.order.len() >= self.0.limits.clients
+                && let Some(oldest) = clients.order.pop_front()
+            {
+                clients.histories.remove(&oldest);
+            }
+            clients.order.push_back(key.clone());
+        }
+        act(clients.histories.entry(key.clone()).or_default())
+    }
+
+    fn close(&self, live: &Live) {
+        let mut record = live.snapshot();
+        record.stages.closed = Some(micros(live.opened.elapsed()));
+        record.outcome.get_or_insert(Outcome::Failed);
+        record.end.get_or_insert_with(|| End::middlebox("the connection's task ended early"));
+        let record = Arc::new(record);
+        {
+            // Both under their locks at once, so that no reader finds the record in neither.
+            let mut open = lock(&self.0.open);
+            let mut closed = lock(&self.0.closed);
+            open.remove(&live.id);
+            if closed.len() >= self.0.limits.records {
+                closed.pop_front();
+            }
+            closed.push_back(Arc::clone(&record));
+        }
+        let _ = self.0.events.send(Event::Closed(record));
+    }
+}
+
+/// Writes one record; shared by those who work on its connection.
+#[derive(Clone, Debug)]
+pub struct Pen {
+    journal: Journal,
+    live: Arc<Live>,
+}
+
+/// Holds one record open: it is completed when this is dropped, on every path.
+#[derive(Debug)]
+pub struct Recording(Pen);
+
+impl std::ops::Deref for Recording {
+    type Target = Pen;
+
+    fn deref(&self) -> &Pen {
+        &self.0
+    }
+}
+
+impl Pen {
+    /// The open connection.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Writes into the record.
+    pub fn note<T>(&self, write: impl FnOnce(&mut ConnectionRecord) -> T) -> T {
+        write(&mut lock(&self.live.record))
+    }
+
+    /// Marks a stage as reached now.
+    pub fn stage(&self, stage: impl FnOnce(&mut Stages) -> &mut Option<u64>) {
+        let now = micros(self.live.opened.elapsed());
+        self.note(|record| *stage(&mut record.stages) = Some(now));
+    }
+
+    /// Notes the decision and what was asked, so that it can be asked again when the policy changes.
+    pub fn decided(&self, subjects: OwnedSubjects, decision: DecisionFacts) {
+        *lock(&self.live.subjects) = Some(subjects);
+        self.note(|record| record.decision = Some(decision));
+        self.stage(|stages| &mut stages.decided);
+        if self.journal.0.events.receiver_count() > 0 {
+            let _ = self.journal.0.events.send(Event::Decided(Arc::new(self.live.snapshot())));
+        }
+    }
+
+    /// Adds an exchange.
+    pub fn exchange(&self, exchange: Exchange) {
+        let limit = self.journal.0.limits.exchanges;
+        self.note(|record| {
+            record.exchange_count += 1;
+            if record.exchanges.len() < limit {
+                record.exchanges.push(exchange);
+            }
+        });
+    }
+
+    /// The outcome and the end; the first word counts.
+    pub fn finish(&self, outcome: Outcome, end: End) {
+        self.note(|record| {
+            if record.outcome.is_none() {
+                record.outcome = Some(outcome);
+                record.end = Some(end);
+            }
+        });
+    }
+
+    /// The client accepted the forged certificate: it sent application data.
+    pub fn accepted(&self) {
+        let (key, host, id) = self.identity();
+        self.journal.with_history(&key, |history| history.accepted(&host, id));
+        let stack = self.stack();
+        if stack != key {
+            self.journal.with_history(&stack, |history| history.accepted(&host, id));
+        }
+    }
+
+    /// Whether the same program of the client, not just the same device, has accepted our certificate for this host:
+    /// what it opens beside that and leaves unused is no refusal.
+    #[must_use]
+    pub fn accepted_before(&self) -> bool {
+        let (_, host, _) = self.identity();
+        self.journal.with_history(&self.stack(), |history| history.has_accepted(&host))
+    }
+
+    /// The client refused the forged certificate: finds out why as far as that can be told.
+    pub fn refused(&self, refusal: &Refusal, audit: LeafAudit, end: End) {
+        let (key, host, id) = self.identity();
+        let diagnosis = self.journal.with_history(&key, |history| {
+            let diagnosis = diagnose(refusal, audit, &host, history);
+            if audit.by_inspection_ca && is_about_certificates(refusal.signature) {
+                history.refused(&host, refusal.signature, id);
+            }
+            diagnosis
+        });
+        self.note(|record| record.diagnosis = Some(diagnosis));
+        self.finish(Outcome::Refused, end);
+    }
+
+    fn identity(&self) -> (ClientKey, String, u64) {
+        self.note(|record| {
+            let host = record.host().unwrap_or_default();
+            let key = match &record.client.device {
+                Some(device) => ClientKey::Device(device.clone()),
+                None => stack_of(record),
+            };
+            (key, host, record.id)
+        })
+    }
+
+    fn stack(&self) -> ClientKey {
+        self.note(|record| stack_of(record))
+    }
+}
+
+fn stack_of(record: &ConnectionRecord) -> ClientKey {
+    let ja4 = record.hello.as_ref().map(|hello| hello.ja4.clone()).unwrap_or_default();
+    ClientKey::Stack(record.client.address.ip(), ja4, record.client.user_agent.clone())
+}
+
+/// Whether a refusal says anything of the certificate at all.
+fn is_about_certificates(signature: Signature) -> bool {
+    !matches!(signature, Signature::Alert { number: 47 | 70 | 71 | 109 | 110 | 120, .. })
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.0.journal.close(&self.0.live);
+    }
+}
+
+/// A panic while a lock was held leaves whole values here: nothing is moved out and put back later.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(records: usize) -> Journal {
+        Journal::new(JournalLimits { records, ..JournalLimits::default() })
+    }
+
+    fn peer() -> SocketAddr {
+        "127.0.0.1:9".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_dropped_recording_is_one_complete_record() {
+        let journal = journal(10);
+        let mut events = journal.subscribe();
+        let recording = journal.open(peer());
+        recording.live().up().fetch_add(7, Ordering::Relaxed);
+        assert_eq!(journal.records(true)[0].bytes_up, 7);
+        assert!(journal.records(false).is_empty());
+        drop(recording);
+        let records = journal.records(true);
+        assert_eq!((records.len(), records[0].outcome, records[0].bytes_up), (1, Some(Outcome::Failed), 7));
+        assert!(matches!(events.recv().await.unwrap(), Event::Closed(record) if record.id == 1));
+    }
+
+    #[test]
+    fn the_store_is_bounded_and_keeps_the_newest() {
+        let journal = journal(3);
+        for _ in 0..5 {
+            drop(journal.open(peer()));
+        }
+        assert_eq!(journal.records(true).iter().map(|record| record.id).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(journal.total(), 5);
+    }
+
+    #[test]
+    fn the_first_outcome_counts() {
+        let journal = journal(3);
+        let recording = journal.open(peer());
+        recording.finish(Outcome::Bypassed, End::client("closed"));
+        recording.finish(Outcome::Failed, End::origin("late"));
+        drop(recording);
+        assert_eq!(journal.records(false)[0].outcome, Some(Outcome::Bypassed));
+    }
+
+    #[tokio::test]
+    async fn settle_waits_for_those_before_it_only() {
+        let journal = journal(3);
+        let first = journal.open(peer());
+        assert!(!journal.settle(Duration::ZERO).await);
+        let waiting = tokio::spawn({
+            let journal = journal.clone();
+            async move { journal.settle(Duration::from_secs(60)).await }
+        });
+        tokio::task::yield_now().await;
+        let _second = journal.open(peer());
+        drop(first);
+        assert!(waiting.await.unwrap());
+    }
+
+    #[test]
+    fn one_device_has_one_history() {
+        let journal = journal(3);
+        journal.set_device_trust("laptop", Some(true));
+        let recording = journal.open(peer());
+        recording.note(|record| record.client.device = Some("laptop".into()));
+        let refusal = Refusal {
+            signature: Signature::Alert { number: 46, warning: false },
+            after_finished: false,
+            after_flight: None,
+        };
+        let audit = LeafAudit { names_host: true, in_time: true, in_order: true, by_inspection_ca: true };
+        recording.refused(&refusal, audit, End::client("alert"));
+        drop(recording);
+        let diagnosis = journal.records(false)[0].diagnosis.clone().unwrap();
+        assert_eq!(diagnosis.cause, super::super::Cause::PinMismatch);
+    }
+}

@@ -1,0 +1,506 @@
+//! Inspection: the origin's TLS first, then a certificate forged after it, then the client's TLS, then HTTP.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
+use rustls::server::{ClientHello as RustlsHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
+use time::OffsetDateTime;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::connection::{Inbound, dial, left, name_of};
+use super::exchange::{Admission, Gate, Relay, RelayEnd, RequestHead, Side, answer_all, relay_http2};
+use super::observed::{FirstWord, Observed, Watch, alert_in};
+use super::respond::Answer;
+use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
+use super::Shared;
+use crate::authority::{Forged, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
+use crate::journal::{
+    ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
+    Signature, Told,
+};
+use crate::net::{CertificateFacts, ClientHello, Host, Prefixed, Tap, TapHandle, Trace, WireEnd};
+
+/// The client's handshake has to be complete within this.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
+const DROPPED: &[&str] = &["alt-svc"];
+
+type Client = Prefixed<TcpStream>;
+
+/// Inspects one connection to its end.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    client: Client,
+    recording: &Recording,
+    inbound: &Inbound,
+    hello: &ClientHello,
+) {
+    let name = name_of(inbound, Some(hello));
+    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, hello) };
+    match shared.upstream.known(&key) {
+        Some(known) => known_origin(shared, client, recording, &key, known).await,
+        None => new_origin(shared, client, recording, &key).await,
+    }
+}
+
+/// The names of the origin's certificate, for a policy that decides on them.
+pub(super) async fn certificate_names(
+    shared: &Arc<Shared>,
+    inbound: &Inbound,
+    hello: Option<&ClientHello>,
+) -> Vec<String> {
+    let alpn = hello.map(|hello| offered(shared, hello)).unwrap_or_default();
+    let key = OriginKey { destination: inbound.destination.clone(), name: name_of(inbound, hello), alpn };
+    let origin = match shared.upstream.known(&key) {
+        Some(known) => Ok(known),
+        None => open_origin(shared, &key, |_| {}).await.map(|leg| leg.origin),
+    };
+    let Ok(origin) = origin else { return Vec::new() };
+    let mut names = Vec::new();
+    if let Ok((_, certificate)) = X509Certificate::from_der(&origin.leaf) {
+        names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_owned));
+    }
+    names.extend(CertificateFacts::of(&origin.leaf).map(|facts| facts.names).unwrap_or_default());
+    names
+}
+
+/// What the client offers and HTTP inspection can speak, in the client's order; the profile may strip some.
+fn offered(shared: &Shared, hello: &ClientHello) -> Vec<Vec<u8>> {
+    let spoken = |name: &&String| {
+        matches!(name.as_str(), "h2" | "http/1.1") && shared.authority.profile().tls().alpn.contains(name)
+    };
+    hello.alpn.iter().filter(spoken).map(|name| name.clone().into_bytes()).collect()
+}
+
+async fn open_origin(
+    shared: &Shared,
+    key: &OriginKey,
+    connected: impl FnOnce(SocketAddr),
+) -> Result<OriginLeg, UpstreamError> {
+    let stream = dial(shared, &key.destination).await?;
+    shared.upstream.open(key, stream, connected).await
+}
+
+/// Opens the origin's leg, marking the stages in the record.
+async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) -> Result<OriginLeg, UpstreamError> {
+    let leg = open_origin(shared, key, |address| {
+        recording.note(|record| record.origin.get_or_insert_default().address = Some(address));
+        recording.stage(|stages| &mut stages.connected);
+    })
+    .await;
+    match &leg {
+        Ok(leg) => {
+            recording.stage(|stages| &mut stages.origin_tls);
+            note_origin(recording, &leg.origin);
+        }
+        Err(error) => {
+            let fault = error.to_string();
+            recording.note(|record| record.origin.get_or_insert_default().fault = Some(fault));
+        }
+    }
+    leg
+}
+
+/// An origin seen for the first time: its leg stands before the client's handshake begins.
+async fn new_origin(shared: &Arc<Shared>, client: Client, recording: &Recording, key: &OriginKey) {
+    let live = recording.live();
+    let opened = tokio::select! {
+        opened = open_recorded(shared, recording, key) => opened,
+        () = left(client.inner()) => {
+            return recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
+        }
+        () = live.kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+    };
+    let leg = match opened {
+        Ok(leg) => leg,
+        Err(error) => return answer_inside(shared, client, recording, key, error.answer(), &error.to_string()).await,
+    };
+    if let Some(fault) = blocked_fault(shared, &leg.origin.trust) {
+        let answer = untrusted_page(&key.name, fault);
+        return answer_inside(shared, client, recording, key, answer, &fault.to_string()).await;
+    }
+    let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return };
+    let Some(accepted) = handshake(shared, client, recording, &forged, leg.origin.alpn.as_deref()).await else {
+        return;
+    };
+    exchange(shared, recording, accepted, leg).await;
+}
+
+/// An origin that is known: both legs are opened at once. No request goes up before this connection's own origin
+/// handshake has verified; if the origin has changed, the client is closed, and retries.
+async fn known_origin(
+    shared: &Arc<Shared>,
+    client: Client,
+    recording: &Recording,
+    key: &OriginKey,
+    known: Arc<KnownOrigin>,
+) {
+    if let Some(fault) = blocked_fault(shared, &known.trust) {
+        // Looked at again, in case it was mended.
+        shared.upstream.forget(key);
+        debug!(%fault, "an origin that was not trusted is looked at again");
+        return new_origin(shared, client, recording, key).await;
+    }
+    let client_leg = async {
+        let forged = forge(shared, recording, &key.name, Some(&known)).await?;
+        handshake(shared, client, recording, &forged, known.alpn.as_deref()).await
+    };
+    let origin_leg = async { Some(open_recorded(shared, recording, key).await) };
+    // A client that refuses ends both at once.
+    let (accepted, opened) = match try_both(client_leg, origin_leg).await {
+        Some((accepted, Some(opened))) => (accepted, opened),
+        Some((_, None)) | None => return,
+    };
+    let leg = match opened {
+        Ok(leg) => leg,
+        Err(error) => {
+            shared.upstream.forget(key);
+            return refuse_inside(recording, accepted, error.answer(), &error.to_string()).await;
+        }
+    };
+    if !known.same_for_client(&leg.origin) {
+        recording.finish(Outcome::Failed, End::middlebox("the origin has changed since it was last seen: try again"));
+        return;
+    }
+    exchange(shared, recording, accepted, leg).await;
+}
+
+/// Runs both until both are done, or until the first says that it is over.
+async fn try_both<A, B>(
+    first: impl Future<Output = Option<A>>,
+    second: impl Future<Output = B>,
+) -> Option<(A, Option<B>)> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let mut ready = None;
+    loop {
+        tokio::select! {
+            done = &mut first => {
+                let done = done?;
+                if ready.is_none() {
+                    ready = Some(second.await);
+                }
+                return Some((done, ready));
+            }
+            done = &mut second, if ready.is_none() => ready = Some(done),
+        }
+    }
+}
+
+fn blocked_fault<'a>(shared: &Shared, trust: &'a OriginTrust) -> Option<&'a OriginFault> {
+    match trust {
+        OriginTrust::Untrusted(fault) => {
+            let action = shared.authority.profile().untrusted_action(*fault == OriginFault::SelfSigned);
+            (action == UntrustedAction::Block).then_some(fault)
+        }
+        OriginTrust::Trusted => None,
+    }
+}
+
+fn untrusted_page(host: &Host, fault: &OriginFault) -> Answer {
+    Answer::bad_gateway("tls_certificate_error", format!("{host} is blocked: {fault}"))
+}
+
+fn note_origin(pen: &Pen, origin: &KnownOrigin) {
+    let certificate = CertificateFacts::of(&origin.leaf).ok();
+    pen.note(|record| {
+        record.origin = Some(OriginFacts {
+            address: Some(origin.address),
+            version: Some(origin.version.to_owned()),
+            alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
+            certificate,
+            trusted: Some(origin.trust == OriginTrust::Trusted),
+            fault: match &origin.trust {
+                OriginTrust::Trusted => None,
+                OriginTrust::Untrusted(fault) => Some(fault.to_string()),
+            },
+        });
+    });
+}
+
+async fn forge(
+    shared: &Shared,
+    recording: &Recording,
+    host: &Host,
+    origin: Option<&KnownOrigin>,
+) -> Option<Arc<Forged>> {
+    let mirror = origin.map(|origin| Mirror { leaf: &origin.leaf, trust: origin.trust.clone() });
+    let cached = shared.authority.is_cached(host, mirror.as_ref());
+    match shared.authority.forge(host, mirror).await {
+        Ok(forged) => {
+            recording.stage(|stages| &mut stages.forged);
+            recording.note(|record| {
+                record.forged = Some(ForgedFacts {
+                    certificate: forged.facts.clone(),
+                    issuer: forged.issuer.clone(),
+                    mirrored: match forged.mirrored {
+                        Mirrored::Origin => "origin",
+                        Mirrored::NameAlone => "name-alone",
+                    },
+                    signed_by: match forged.signed_by {
+                        SignedBy::InspectionCa => "inspection-ca",
+                        SignedBy::UntrustedCa => "untrusted-ca",
+                        SignedBy::ItSelf => "itself",
+                    },
+                    cached,
+                });
+            });
+            Some(forged)
+        }
+        Err(error) => {
+            recording.finish(Outcome::Failed, End::middlebox(format!("no certificate could be forged: {error}")));
+            None
+        }
+    }
+}
+
+// ---- the client's handshake ---------------------------------------------------------------------------------------
+
+struct Accepted {
+    stream: TlsStream<Tap<Client>>,
+    done: Instant,
+    took: Duration,
+    audit: LeafAudit,
+    tap: TapHandle,
+}
+
+/// One certificate for one connection, whatever the hello says: the name was read from it before.
+#[derive(Debug)]
+struct One(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for One {
+    fn resolve(&self, _: RustlsHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+async fn handshake(
+    shared: &Shared,
+    client: Client,
+    recording: &Recording,
+    forged: &Forged,
+    alpn: Option<&[u8]>,
+) -> Option<Accepted> {
+    let mut config: ServerConfig = shared.server.clone();
+    config.cert_resolver = Arc::new(One(Arc::clone(&forged.certified)));
+    config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+    let audit = audit(forged, recording);
+    let (tapped, tap) = Tap::new(client);
+    let begun = Instant::now();
+    let accepting = TlsAcceptor::from(Arc::new(config)).accept(tapped);
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE, accepting) => accepted,
+        () = recording.live().kill.cancelled() => {
+            recording.finish(Outcome::Unused, End::middlebox("ended"));
+            return None;
+        }
+    };
+    let trace = tap.trace();
+    match accepted {
+        Ok(Ok(stream)) => {
+            let (_, connection) = stream.get_ref();
+            let cipher = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+            let facts = HandshakeFacts {
+                version: version_name(connection.protocol_version()).to_owned(),
+                cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned(),
+                alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+            };
+            recording.note(|record| record.handshake = Some(facts));
+            recording.stage(|stages| &mut stages.client_tls);
+            Some(Accepted { stream, done: Instant::now(), took: begun.elapsed(), audit, tap })
+        }
+        Ok(Err(error)) => {
+            failed_handshake(recording, &error, &trace, audit);
+            None
+        }
+        Err(_) => {
+            let end = End::middlebox(format!("the client's handshake took over {} s", HANDSHAKE.as_secs()));
+            recording.finish(Outcome::GaveUp, end);
+            None
+        }
+    }
+}
+
+/// What is known of the certificate that the client is about to judge.
+fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
+    let host = recording.note(|record| record.host()).unwrap_or_default();
+    let leaf = forged.certified.cert.first();
+    let names_host = leaf.is_some_and(|leaf| names(leaf, &host));
+    let in_time = leaf
+        .and_then(|leaf| X509Certificate::from_der(leaf).ok())
+        .is_some_and(|(_, leaf)| {
+            let now = OffsetDateTime::now_utc().unix_timestamp();
+            (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
+        });
+    LeafAudit { names_host, in_time, in_order: true, by_inspection_ca: forged.signed_by == SignedBy::InspectionCa }
+}
+
+fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
+    let Ok(host) = Host::parse(host) else { return false };
+    rustls::server::ParsedCertificate::try_from(leaf)
+        .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
+}
+
+/// A handshake that the client broke off, or that could not fit.
+fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, audit: LeafAudit) {
+    let rustls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let alert = alert_in(error);
+    let after_flight = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
+    let refusal = |signature| Refusal { signature, after_finished: false, after_flight };
+    match (alert, rustls_error) {
+        (Some(number), _) => {
+            let signature = Signature::Alert { number, warning: false };
+            recording.refused(&refusal(signature), audit, End::client(signature.describe()));
+        }
+        // Versions, ciphers or protocols do not fit: we said no, and no certificate was judged.
+        (None, Some(error)) => {
+            recording.note(|record| record.told = Some(Told::Alert("handshake_failure")));
+            recording.finish(Outcome::Failed, End::middlebox(format!("the handshake does not fit: {error}")));
+        }
+        (None, None) => match (trace.flight_sent, trace.plain_alert()) {
+            (None, _) => {
+                recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
+            }
+            (Some(_), Some((level, number))) => {
+                let signature = Signature::Alert { number, warning: level == 1 };
+                recording.refused(&refusal(signature), audit, End::client(signature.describe()));
+            }
+            (Some(_), None) => {
+                let how = match trace.end {
+                    Some(WireEnd::Reset) => "reset inside the handshake",
+                    Some(WireEnd::Fin) | None => "closed inside the handshake",
+                };
+                recording.refused(&refusal(Signature::Cut), audit, End::client(how));
+            }
+        },
+    }
+}
+
+// ---- after the handshake ------------------------------------------------------------------------------------------
+
+/// Relays HTTP between the two legs, and judges how the client took the certificate.
+async fn exchange(shared: &Arc<Shared>, recording: &Recording, accepted: Accepted, leg: OriginLeg) {
+    let Accepted { stream, done, took, audit, tap } = accepted;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let (observed, watch) = observe(recording, stream, tap);
+    let end = if http2 {
+        let pen = Pen::clone(recording);
+        relay_http2(pen, observed, leg.stream, DROPPED, Arc::clone(&shared.added)).await
+    } else {
+        let mut client = Side::new(observed, Vec::new());
+        let mut origin = Side::new(leg.stream, Vec::new());
+        let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines };
+        match relay.run(&mut client, &mut origin, &mut Inside).await {
+            RelayEnd::Closed { end, clean: true } => {
+                let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
+                let _ = tokio::time::timeout(Duration::from_secs(5), origin.writer.shutdown()).await;
+                end
+            }
+            RelayEnd::Closed { end, clean: false } => end,
+            RelayEnd::Elsewhere => End::middlebox("ended"),
+        }
+    };
+    judge(recording, &watch, done, took, audit, end, Outcome::Accepted);
+}
+
+type OnData = Box<dyn FnOnce() + Send + Unpin>;
+
+/// Watches the client's first word; from it on, the tap is off and the certificate counts as accepted.
+fn observe(
+    recording: &Recording,
+    stream: TlsStream<Tap<Client>>,
+    tap: TapHandle,
+) -> (Observed<TlsStream<Tap<Client>>, OnData>, Watch) {
+    let pen = Pen::clone(recording);
+    let on_data: OnData = Box::new(move || {
+        tap.turn_off();
+        pen.stage(|stages| &mut stages.first_byte);
+        pen.accepted();
+    });
+    Observed::new(stream, on_data)
+}
+
+/// Says how the connection turned out, from the client's first word after the handshake.
+fn judge(
+    recording: &Recording,
+    watch: &Watch,
+    done: Instant,
+    took: Duration,
+    audit: LeafAudit,
+    end: End,
+    if_accepted: Outcome,
+) {
+    let Some((word, at)) = watch.first_word() else {
+        return recording.finish(Outcome::Unused, end);
+    };
+    let gap = at.duration_since(done);
+    let refusal = |signature| Refusal { signature, after_finished: true, after_flight: Some(gap) };
+    let signature = match word {
+        FirstWord::Data => return recording.finish(if_accepted, end),
+        FirstWord::Alert(number) => {
+            let signature = Signature::Alert { number, warning: false };
+            return recording.refused(&refusal(signature), audit, End::client(signature.describe()));
+        }
+        FirstWord::CloseNotify => Signature::PoliteClose,
+        FirstWord::End => Signature::SilentClose,
+    };
+    // A refusal comes at once; what is closed later, or beside a connection that was accepted, was opened ahead of
+    // need, as browsers do.
+    let prompt = gap <= (took * 10).max(Duration::from_millis(100));
+    if !prompt || recording.accepted_before() {
+        return recording.finish(Outcome::Unused, End::client("opened ahead and never used"));
+    }
+    recording.refused(&refusal(signature), audit, End::client(signature.describe()));
+}
+
+/// Requests inside inspected TLS all go to the one origin behind it.
+struct Inside;
+
+impl Gate for Inside {
+    fn admit(&mut self, request: &RequestHead) -> Admission {
+        if request.method == "CONNECT" {
+            return Admission::Refuse(Answer::method_not_allowed("a CONNECT inside inspected TLS is not passed on"));
+        }
+        Admission::Forward(request.target.clone())
+    }
+}
+
+/// The origin cannot be had: the handshake is completed with a certificate forged from the name alone, and the answer
+/// given inside, where the client shows it.
+async fn answer_inside(
+    shared: &Arc<Shared>,
+    client: Client,
+    recording: &Recording,
+    key: &OriginKey,
+    answer: Answer,
+    why: &str,
+) {
+    let Some(forged) = forge(shared, recording, &key.name, None).await else { return };
+    let alpn = key.alpn.first().map(Vec::as_slice);
+    let Some(accepted) = handshake(shared, client, recording, &forged, alpn).await else { return };
+    refuse_inside(recording, accepted, answer, why).await;
+}
+
+async fn refuse_inside(recording: &Recording, accepted: Accepted, answer: Answer, why: &str) {
+    let Accepted { stream, done, took, audit, tap } = accepted;
+    let (observed, watch) = observe(recording, stream, tap);
+    recording.note(|record: &mut ConnectionRecord| record.told = Some(Told::StatusInside(answer.status.as_u16())));
+    let serving = tokio::time::timeout(HANDSHAKE, answer_all(observed, answer));
+    tokio::select! {
+        _ = serving => {}
+        () = recording.live().drain.cancelled() => {}
+    }
+    judge(recording, &watch, done, took, audit, End::middlebox(why), Outcome::Failed);
+}

@@ -1,0 +1,268 @@
+//! The way of one connection through the middlebox.
+//!
+//! `listen` accepts it, `connection` reads what the client asks for, `peek` reads the ClientHello, the policy decides,
+//! and then the bytes go through a `tunnel`, or the TLS is taken apart by `intercept` and its HTTP relayed by
+//! `exchange`. One [`Recording`](crate::journal::Recording) goes along the whole way.
+
+mod connection;
+mod credentials;
+mod exchange;
+mod intercept;
+mod listen;
+mod observed;
+mod peek;
+mod respond;
+mod tunnel;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use rustls::crypto::CryptoProvider;
+use rustls::{KeyLog, RootCertStore, ServerConfig};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use credentials::{Credentials, CredentialsError};
+
+use crate::authority::{Authority, TlsVersion};
+use crate::journal::{DecisionKind, Journal};
+use crate::net::Dialer;
+use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
+use upstream::Upstream;
+
+/// How a proxy is set up.
+#[derive(Debug)]
+pub struct ProxyConfig {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Clients that may use it; empty is everyone who can reach it.
+    pub allow_clients: Vec<IpNet>,
+    /// Users that may use it; none is everyone.
+    pub credentials: Option<Credentials>,
+    /// Other ports of this program, which clients cannot have themselves connected to.
+    pub own_ports: Vec<SocketAddr>,
+    /// The CAs that origins are verified against.
+    pub origin_roots: RootCertStore,
+    /// How origins are reached.
+    pub dialer: Dialer,
+    /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
+    pub keylog: Option<Arc<dyn KeyLog>>,
+    /// Whether idle connections to origins are kept for other clients.
+    pub pool: bool,
+    /// Connections held at once; the next ones are answered `503`.
+    pub max_connections: usize,
+}
+
+/// A proxy cannot start.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, std::io::Error),
+    /// It would be open to everyone who reaches it.
+    #[error(
+        "listening on {0} would open the proxy to the network: name the clients with --allow-client, or demand \
+         passwords with --proxy-auth"
+    )]
+    Open(SocketAddr),
+    /// The TLS library refuses the set-up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A proxy that is bound and does not accept yet.
+#[derive(Debug)]
+pub struct Proxy {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// A proxy at work.
+#[derive(Clone, Debug)]
+pub struct RunningProxy {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+/// What every connection's task reads.
+#[derive(Debug)]
+struct Shared {
+    config: ProxyConfig,
+    address: SocketAddr,
+    policy: Arc<PolicyStore>,
+    authority: Arc<Authority>,
+    journal: Journal,
+    upstream: Upstream,
+    /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
+    server: ServerConfig,
+    /// Headers that the profile adds to requests.
+    added: Arc<[(HeaderName, HeaderValue)]>,
+    added_lines: Vec<u8>,
+    tasks: TaskTracker,
+}
+
+impl Proxy {
+    /// Binds the listener.
+    ///
+    /// # Errors
+    /// The address is taken, or would make an open proxy.
+    pub async fn bind(
+        config: ProxyConfig,
+        policy: Arc<PolicyStore>,
+        authority: Arc<Authority>,
+        journal: Journal,
+    ) -> Result<Self, ProxyError> {
+        if !config.listen.ip().is_loopback() && config.allow_clients.is_empty() && config.credentials.is_none() {
+            return Err(ProxyError::Open(config.listen));
+        }
+        let bound = TcpListener::bind(config.listen).await;
+        let listener = bound.map_err(|error| ProxyError::Bind(config.listen, error))?;
+        let address = listener.local_addr().map_err(|error| ProxyError::Bind(config.listen, error))?;
+
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let keylog = config.keylog.clone();
+        let upstream = Upstream::new(
+            config.dialer.clone(),
+            config.origin_roots.clone(),
+            &provider,
+            keylog.clone(),
+            Duration::from_secs(20),
+        )?;
+        let server = server_prototype(&provider, &authority, keylog)?;
+        let added: Arc<[_]> = authority.profile().added_headers().collect();
+        let mut added_lines = Vec::new();
+        for (name, value) in added.iter() {
+            added_lines.extend_from_slice(name.as_str().as_bytes());
+            added_lines.extend_from_slice(b": ");
+            added_lines.extend_from_slice(value.as_bytes());
+            added_lines.extend_from_slice(b"\r\n");
+        }
+        let shared = Arc::new(Shared {
+            config,
+            address,
+            policy,
+            authority,
+            journal,
+            upstream,
+            server,
+            added,
+            added_lines,
+            tasks: TaskTracker::new(),
+        });
+        Ok(Self { listener, address, shared })
+    }
+
+    /// The address that clients connect to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to accept.
+    #[must_use]
+    pub fn spawn(self) -> RunningProxy {
+        let stop = CancellationToken::new();
+        let running = RunningProxy { shared: Arc::clone(&self.shared), stop: stop.clone() };
+        tokio::spawn(listen::accept(self.shared, self.listener, stop));
+        running
+    }
+}
+
+impl RunningProxy {
+    /// Asks the policy again about every open connection, and does with those that would now be decided otherwise
+    /// what `on_change` says. Gives their number.
+    #[must_use]
+    pub fn reconsider(&self, on_change: OnChange) -> usize {
+        if on_change == OnChange::NewOnly {
+            return 0;
+        }
+        let mut changed = 0;
+        for live in self.shared.journal.live() {
+            let Some((subjects, before)) = live.asked() else { continue };
+            let sni = match (&subjects.sni, subjects.tls) {
+                (_, false) => Sni::NotTls,
+                (Some(name), true) => Sni::Name(name),
+                (None, true) => Sni::Absent,
+            };
+            let asked = self.shared.policy.decide(&Subjects {
+                connect_host: subjects.connect_host.as_deref(),
+                port: subjects.port,
+                sni,
+                address: subjects.address,
+                certificate: None,
+                client: subjects.client,
+            });
+            let Asked::Decided(now) = asked else { continue };
+            let now = DecisionKind::from(now.action);
+            // A connection without TLS goes on unless it would be blocked.
+            if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
+                continue;
+            }
+            changed += 1;
+            match on_change {
+                OnChange::Drain => live.drain.cancel(),
+                OnChange::Kill => {
+                    live.drain.cancel();
+                    live.kill.cancel();
+                }
+                OnChange::NewOnly => {}
+            }
+        }
+        changed
+    }
+
+    /// Stops accepting, lets running exchanges end within `grace`, then ends what is left. Says whether all ended by
+    /// themselves.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.stop.cancel();
+        self.shared.tasks.close();
+        for live in self.shared.journal.live() {
+            live.drain.cancel();
+        }
+        if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok() {
+            return true;
+        }
+        for live in self.shared.journal.live() {
+            live.kill.cancel();
+        }
+        // Ending is a matter of polling each task once more; the limit is for a task that cannot be ended.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.shared.tasks.wait()).await;
+        false
+    }
+}
+
+fn server_prototype(
+    provider: &Arc<CryptoProvider>,
+    authority: &Authority,
+    keylog: Option<Arc<dyn KeyLog>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let versions: Vec<_> = authority
+        .profile()
+        .tls()
+        .versions
+        .iter()
+        .map(|version| match version {
+            TlsVersion::V1_2 => &rustls::version::TLS12,
+            TlsVersion::V1_3 => &rustls::version::TLS13,
+        })
+        .collect();
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
+    // A client that resumes does not look at the certificate, and tickets on their way turn an orderly end into a
+    // reset: without them every connection is evidence.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    if let Some(keylog) = keylog {
+        config.key_log = keylog;
+    }
+    Ok(config)
+}
