@@ -85,3 +85,49 @@ impl Index {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many rules are looked at for a host that the last of `count` rules matches.
+    fn candidates(count: u32) -> usize {
+        let matchers: Vec<Matcher> = (0..count)
+            .map(|n| match n % 4 {
+                0 => Matcher::Exact(format!("host{n}.example").into()),
+                1 => Matcher::Below(format!("below{n}.example").into()),
+                2 => Matcher::Within(format!("within{n}.example").into()),
+                _ => Matcher::Network(format!("10.{}.{}.0/24", n / 256 % 256, n % 256).parse().unwrap()),
+            })
+            .chain([Matcher::Within("okta.com".into()), Matcher::Any])
+            .collect();
+        let index = Index::new((0u32..).zip(&matchers));
+        let mut looked_at = 0;
+        let found = index.first(Some("a.b.acme.okta.com"), Some("192.0.2.1".parse().unwrap()), |_| {
+            looked_at += 1;
+            true
+        });
+        assert_eq!(found, Some(count));
+        looked_at
+    }
+
+    #[test]
+    fn many_rules_cost_what_few_do() {
+        assert_eq!(candidates(10), 1);
+        assert_eq!(candidates(100_000), 1);
+    }
+
+    #[test]
+    fn a_refused_candidate_gives_way_to_the_next_lowest() {
+        let matchers = ["a.example", "example"].map(|name| Matcher::Within(name.into()));
+        let ranks = [(0, &matchers[1]), (1, &matchers[0]), (2, &matchers[1]), (3, &Matcher::Any)];
+        let index = Index::new(ranks);
+        let first = |refused: &[u32]| index.first(Some("b.a.example"), None, |rank| !refused.contains(&rank));
+        assert_eq!(first(&[]), Some(0));
+        assert_eq!(first(&[0]), Some(1));
+        assert_eq!(first(&[0, 1]), Some(2));
+        assert_eq!(first(&[0, 1, 2]), Some(3));
+        assert_eq!(first(&[0, 1, 2, 3]), None);
+        assert_eq!(index.first(None, None, |_| true), Some(3));
+    }
+}

@@ -4,6 +4,7 @@
 //! from three layers: live changes above the command line's rules above the policy file's. Reading it takes no lock.
 
 mod action;
+mod change;
 mod condition;
 mod decision;
 mod dialects;
@@ -21,13 +22,14 @@ mod watch;
 use std::sync::Arc;
 
 pub use action::{Action, OnChange, WordError};
+pub use change::{Applied, Change, ChangeError, Selector};
 pub use condition::{Network, NetworkError, Ports, PortsError};
 pub use decision::{Asked, Decision, MatchedRule, Need, Sni, Subject, SubjectKind, Subjects, Why};
 pub use dialects::{Dialect, Order, UnknownDialect};
 pub use explain::{Explained, Explanation, Verdict};
 pub use pattern::{Pattern, PatternError, PatternProblem};
 pub use rule::{PolicyView, Rule, RuleId, RuleIdError, RuleSpec, RuleView, Source};
-pub use store::{Applied, Change, ChangeError, PolicyConfig, PolicyError, PolicyStore, Selector};
+pub use store::{PolicyConfig, PolicyError, PolicyStore};
 pub use watch::{ReloadEvent, Watcher, watch};
 
 use index::Index;

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::layers::{Entry, Layers};
 use super::rule::{Rule, Source};
@@ -41,7 +41,7 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
                 } else if let Some(table) = &mut written[at]
                     && entry.rule.enabled != entry.written_enabled
                 {
-                    switch(table, entry.rule.enabled);
+                    set(table, "enabled", entry.rule.enabled.into());
                 }
             }
             (Source::Live, _) if !entry.removed => before[next].push(table_of(&entry.rule)),
@@ -52,10 +52,11 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
     // Comments that stand apart above a rule belong to the file and outlive the rule.
     let mut comments = String::new();
     if written.is_empty() && !before[0].is_empty() {
-        comments = toml.trailing().as_str().unwrap_or_default().to_owned();
+        comments.push_str(toml.trailing().as_str().unwrap_or_default());
         toml.set_trailing("");
     }
-    let mut tables = Vec::new();
+    let bare = !toml.iter().any(|(_, item)| item.is_value());
+    let mut tables: Vec<Table> = Vec::new();
     for (at, written) in written.into_iter().map(Some).chain([None]).enumerate() {
         let mut written = written.flatten();
         if let Some(table) = written.as_mut().filter(|_| at == 0) {
@@ -69,13 +70,29 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
             !removed
         });
         for mut table in before[at].drain(..).rev().chain(kept) {
-            if !comments.is_empty() {
-                let rest = prefix(&table);
-                let apart = if comments.ends_with("\n\n") { rest.trim_start_matches('\n') } else { &rest };
-                table.decor_mut().set_prefix(format!("{comments}{apart}"));
-                comments.clear();
-            }
+            let own = prefix(&table);
+            let prefix = match (comments.is_empty(), tables.is_empty()) {
+                (true, true) if bare => own.trim_start_matches('\n').to_owned(),
+                (true, false) if at == 0 && !own.starts_with('\n') => format!("\n{own}"),
+                (true, _) => own,
+                (false, _) if comments.ends_with("\n\n") => format!("{comments}{}", own.trim_start_matches('\n')),
+                (false, _) => format!("{comments}{own}"),
+            };
+            comments.clear();
+            table.decor_mut().set_prefix(prefix);
             tables.push(table);
+        }
+    }
+    if let Some(default) = layers.live_default {
+        set(&mut toml, "default", default.as_str().into());
+        // The heading of the file stays its heading.
+        if let (true, Some(first)) = (bare, tables.first_mut()) {
+            let heading = take_comments(first);
+            let rest = prefix(first);
+            first.decor_mut().set_prefix(format!("\n{}", rest.trim_start_matches('\n')));
+            if let Some(mut key) = toml.key_mut("default") {
+                key.leaf_decor_mut().set_prefix(heading);
+            }
         }
     }
     if tables.is_empty() {
@@ -87,9 +104,6 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
             rules.push(table);
         }
         toml.insert("rule", Item::ArrayOfTables(rules));
-    }
-    if let Some(default) = layers.live_default {
-        toml["default"] = value(default.as_str());
     }
     if !comments.is_empty() {
         let trailing = toml.trailing().as_str().unwrap_or_default().to_owned();
@@ -121,11 +135,13 @@ fn take_comments(table: &mut Table) -> String {
     whole[..end].to_owned()
 }
 
-fn switch(table: &mut Table, enabled: bool) {
-    if enabled {
-        table.remove("enabled");
+/// Sets a key to a value; the comment behind an old value stays.
+fn set(table: &mut Table, key: &str, mut new: Value) {
+    if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
+        *new.decor_mut() = old.decor().clone();
+        *old = new;
     } else {
-        table["enabled"] = value(false);
+        table.insert(key, Item::Value(new));
     }
 }
 
@@ -139,7 +155,7 @@ fn table_of(rule: &Rule) -> Table {
     }
     if !rule.ports.is_empty() {
         let ports = rule.ports.iter().map(|ports| match ports.single() {
-            Some(port) => toml_edit::Value::from(i64::from(port)),
+            Some(port) => Value::from(i64::from(port)),
             None => ports.to_string().into(),
         });
         table["ports"] = value(ports.collect::<Array>());

@@ -1,15 +1,14 @@
 //! The policy in force, and the one way to change it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::change::{Applied, Change, ChangeError};
 use super::decision::{Asked, Decision, Subjects};
 use super::dialects::Dialect;
 use super::file::PolicyFile;
@@ -17,7 +16,7 @@ use super::layers::{Layers, RuleRefused};
 use super::pattern::PatternError;
 use super::rule::{Rule, RuleIdError, RuleSpec, RuleView, Source};
 use super::{Action, Policy, save};
-use crate::source::{Document, DocumentError, did_you_mean};
+use crate::source::{Document, DocumentError};
 
 /// Holds the policy in force. Decisions read it without a lock; changes are made one after the other.
 #[derive(Debug)]
@@ -77,82 +76,6 @@ pub enum PolicyError {
         path: String,
         /// What the system said.
         reason: String,
-    },
-}
-
-/// One change of a running policy.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// Adds a live rule.
-    Add {
-        /// The rule.
-        rule: RuleSpec,
-        /// Its place among all rules, from 1; none is the top.
-        at: Option<usize>,
-    },
-    /// Switches rules off.
-    Disable(Selector),
-    /// Switches rules on.
-    Enable(Selector),
-    /// Reads the policy file again.
-    Reload,
-    /// Removes rules. Those of the file and the command line stay away until the end of the program.
-    Remove(Selector),
-    /// Makes these the live rules, in this order at the top, in the place of all live rules there are.
-    Replace(Vec<RuleSpec>),
-    /// Chooses what is done when no rule matches.
-    SetDefault(Action),
-}
-
-/// Names rules: by id, else by pattern, which means every rule with that pattern however it is spelt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector(String);
-
-/// What came of a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Applied {
-    /// The epoch that is now in force.
-    pub epoch: u64,
-    /// Whether the policy is another one than before.
-    pub changed: bool,
-    /// The rules that were added, removed, switched, or brought by the file.
-    pub rules: Vec<RuleView>,
-}
-
-/// A change was refused; the policy is as it was.
-#[derive(Clone, Debug, Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// The policy is not the one that the change was meant for.
-    #[error("the policy has changed meanwhile and is now at epoch {epoch}; read it again, then repeat the change")]
-    Conflict {
-        /// The epoch in force.
-        epoch: u64,
-    },
-    /// The id cannot be used.
-    #[error(transparent)]
-    Id(#[from] RuleIdError),
-    /// No rule has this id or pattern.
-    #[error("no rule has the id or the pattern `{selector}`{}", .did_you_mean.as_ref().map(|guess| format!("; did you mean `{guess}`?")).unwrap_or_default())]
-    NotFound {
-        /// What was looked for.
-        selector: String,
-        /// What comes near.
-        did_you_mean: Option<String>,
-    },
-    /// The pattern does not read.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
-    /// The policy file was refused.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The place is not one.
-    #[error("there is no place {at}; count from 1 at the top to {last} at the end")]
-    Position {
-        /// As asked for.
-        at: usize,
-        /// The place after all rules.
-        last: usize,
     },
 }
 
@@ -224,29 +147,12 @@ impl PolicyStore {
         if expected_epoch.is_some_and(|expected| expected != epoch) {
             return Err(ChangeError::Conflict { epoch });
         }
+        if matches!(change, Change::Reload) {
+            let applied = self.reload(&mut writer)?;
+            return Ok(applied.unwrap_or(Applied { epoch, changed: false, rules: Vec::new() }));
+        }
         let mut layers = writer.layers.clone();
-        let rules = match change {
-            Change::Add { rule, at } => add(&mut layers, rule, at)?,
-            Change::Disable(selector) => switch(&mut layers, &selector, false)?,
-            Change::Enable(selector) => switch(&mut layers, &selector, true)?,
-            Change::Reload => {
-                let applied = self.reload(&mut writer)?;
-                return Ok(applied.unwrap_or(Applied { epoch, changed: false, rules: Vec::new() }));
-            }
-            Change::Remove(selector) => {
-                let places = selector.places(&layers)?;
-                let views = places.iter().map(|place| layers.entries[*place].rule.view()).collect();
-                layers.remove(&places);
-                views
-            }
-            Change::Replace(specs) => replace(&mut layers, specs)?,
-            Change::SetDefault(action) => {
-                if layers.default() != action {
-                    layers.live_default = Some(action);
-                }
-                Vec::new()
-            }
-        };
+        let rules = change.apply(&mut layers)?;
         Ok(self.put_in_force(&mut writer, layers, rules))
     }
 
@@ -312,7 +218,10 @@ impl PolicyStore {
             && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new) || old.reads_as(new));
         let changed = !same_rules || old.default_action() != layers.default() || old.dialect() != layers.dialect;
         let epoch = old.epoch() + u64::from(changed);
-        self.current.store(Arc::new(layers.compile(epoch)));
+        let untouched = !changed && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new));
+        if !untouched {
+            self.current.store(Arc::new(layers.compile(epoch)));
+        }
         writer.layers = layers;
         if changed {
             self.epochs.send_replace(epoch);
@@ -326,118 +235,7 @@ impl PolicyStore {
     }
 }
 
-fn add(layers: &mut Layers, spec: RuleSpec, at: Option<usize>) -> Result<Vec<RuleView>, ChangeError> {
-    let last = layers.effective().count() + 1;
-    let position = at.unwrap_or(1);
-    if !(1..=last).contains(&position) {
-        return Err(ChangeError::Position { at: position, last });
-    }
-    // The same rule given twice is one rule: where it is live already and everything above it has the same action,
-    // a second one would decide nothing.
-    let same = layers.dialect.parse(&spec.pattern).ok().and_then(|pattern| {
-        let present: Vec<_> = layers.effective().collect();
-        let candidate = spec.clone().into_rule(present.first()?.id.clone(), pattern, Source::Live, None);
-        let equal = |rule: &Rule| {
-            rule.source == Source::Live
-                && rule.decides_as(&candidate)
-                && rule.note == candidate.note
-                && spec.id.is_none()
-        };
-        match at {
-            Some(at) => present.get(at - 1).filter(|rule| equal(rule)).map(|rule| rule.view()),
-            None => {
-                let alike = present.iter().take_while(|rule| rule.action == candidate.action || !rule.enabled);
-                alike.into_iter().find(|rule| equal(rule)).map(|rule| rule.view())
-            }
-        }
-    });
-    if let Some(same) = same {
-        return Ok(vec![same]);
-    }
-    let rule = layers.rule(spec, Source::Live)?;
-    let view = rule.view();
-    layers.insert(rule, position - 1);
-    Ok(vec![view])
-}
-
-fn switch(layers: &mut Layers, selector: &Selector, enabled: bool) -> Result<Vec<RuleView>, ChangeError> {
-    let places = selector.places(layers)?;
-    let mut views = Vec::new();
-    for place in places {
-        let entry = &mut layers.entries[place];
-        entry.switch(enabled);
-        views.push(entry.rule.view());
-    }
-    Ok(views)
-}
-
-fn replace(layers: &mut Layers, specs: Vec<RuleSpec>) -> Result<Vec<RuleView>, ChangeError> {
-    let is_live = |layers: &Layers, at: &usize| layers.entries[*at].rule.source == Source::Live;
-    let places: Vec<_> = (0..layers.entries.len()).filter(|at| is_live(layers, at)).collect();
-    let mut old: Vec<_> = places.iter().map(|at| layers.entries[*at].rule.clone()).collect();
-    layers.remove(&places);
-    let mut views = Vec::new();
-    for (place, spec) in specs.into_iter().enumerate() {
-        let pattern = layers.dialect.parse(&spec.pattern)?;
-        // A rule that was there before keeps its id and its count.
-        let alike = old.iter().position(|rule| {
-            let candidate = spec.clone().into_rule(rule.id.clone(), pattern.clone(), Source::Live, None);
-            spec.id.as_deref().is_none_or(|id| id == rule.id.as_str()) && rule.reads_as(&candidate)
-        });
-        let rule = match alike {
-            Some(at) => Rule::clone(&old.remove(at)),
-            None => layers.rule(spec, Source::Live)?,
-        };
-        views.push(rule.view());
-        layers.insert(rule, place);
-    }
-    Ok(views)
-}
-
-impl Selector {
-    /// A rule's id or pattern.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    fn places(&self, layers: &Layers) -> Result<Vec<usize>, ChangeError> {
-        let present = || layers.entries.iter().enumerate().filter(|(_, entry)| !entry.removed);
-        if let Some((at, _)) = present().find(|(_, entry)| entry.rule.id.as_str() == self.0) {
-            return Ok(vec![at]);
-        }
-        let places: Vec<_> = match layers.dialect.parse(&self.0) {
-            Ok(pattern) => {
-                let same = |rule: &Rule| rule.pattern.matcher == pattern.matcher && rule.pattern.port == pattern.port;
-                present().filter(|(_, entry)| same(&entry.rule)).map(|(at, _)| at).collect()
-            }
-            Err(_) => Vec::new(),
-        };
-        if places.is_empty() {
-            let patterns = present().map(|(_, entry)| entry.rule.pattern.text());
-            let ids = present().map(|(_, entry)| entry.rule.id.as_str()).filter(|_| self.0.len() > 2);
-            let guess = did_you_mean(&self.0, patterns.chain(ids)).map(str::to_owned);
-            return Err(ChangeError::NotFound { selector: self.0.clone(), did_you_mean: guess });
-        }
-        Ok(places)
-    }
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
 impl From<RuleRefused> for PolicyError {
-    fn from(refused: RuleRefused) -> Self {
-        match refused {
-            RuleRefused::Pattern(error) => Self::Pattern(error),
-            RuleRefused::Id(error) => Self::Id(error),
-        }
-    }
-}
-
-impl From<RuleRefused> for ChangeError {
     fn from(refused: RuleRefused) -> Self {
         match refused {
             RuleRefused::Pattern(error) => Self::Pattern(error),

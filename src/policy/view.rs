@@ -101,12 +101,11 @@ impl<'a> View<'a> {
             }
             Standing::Disabled | Standing::OtherClient | Standing::OtherName | Standing::OtherPort => false,
         });
-        let mut decision = match found.map(|rank| policy.at_rank(rank)) {
-            Some(rule) => Decision::by_rule(rule, self.subject_of(rule).map(Named::subject), policy.epoch()),
-            None => {
-                let subject = self.subject.as_ref().map(Named::subject);
-                Decision::by_default(policy.default_action(), subject, policy.epoch())
-            }
+        let mut decision = if let Some(rule) = found.map(|rank| policy.at_rank(rank)) {
+            Decision::by_rule(rule, self.subject_of(rule).map(Named::subject), policy.epoch())
+        } else {
+            let subject = self.subject.as_ref().map(Named::subject);
+            Decision::by_default(policy.default_action(), subject, policy.epoch())
         };
         let passed = passed.filter(|passed| found.is_none_or(|found| *passed < found));
         if let (Some(rank), Some(subject), Some(other)) = (passed, &self.subject, &self.other) {

@@ -93,9 +93,11 @@ impl Watcher {
             }
             Ok(applied) => {
                 self.settled = true;
-                applied.map(|applied| match applied.changed {
-                    true => ReloadEvent::Reloaded { epoch: applied.epoch },
-                    false => ReloadEvent::Unchanged,
+                let applied = applied?;
+                Some(if applied.changed {
+                    ReloadEvent::Reloaded { epoch: applied.epoch }
+                } else {
+                    ReloadEvent::Unchanged
                 })
             }
         }

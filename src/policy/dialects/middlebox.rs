@@ -84,6 +84,11 @@ fn target(text: &str) -> Target<'_> {
     }
 }
 
+const ANY_HOST: &str = "write a host such as `okta.com`, or `*` for every host";
+
+/// Characters that only a regular expression would have.
+const REGEX: [char; 9] = ['^', '$', '(', ')', '|', '\\', '+', '{', '}'];
+
 fn parse(text: &str) -> Result<Pattern, PatternError> {
     let fail = |span: Range<usize>, problem: Problem, mend: Option<String>| {
         Err(PatternError { pattern: text.to_owned(), span, problem, mend })
@@ -91,13 +96,12 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     let compiled = |matcher, port| Ok(Pattern { text: text.into(), matcher, port });
 
     if text.is_empty() {
-        let mend = "write a host such as `okta.com`, or `*` for every host";
-        return fail(0..0, Problem::Empty, Some(mend.to_owned()));
+        return fail(0..0, Problem::Empty, Some(ANY_HOST.to_owned()));
     }
     if let Some((at, blank)) = text.char_indices().find(|(_, c)| c.is_whitespace()) {
         let tight: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let mend = match text.split_whitespace().count() {
-            0 => "write a host such as `okta.com`, or `*` for every host".to_owned(),
+            0 => ANY_HOST.to_owned(),
             1 => format!("write `{tight}`"),
             _ => "write one rule for each host".to_owned(),
         };
@@ -123,6 +127,14 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             return fail(at..text.len(), Problem::Prefix(longest), None);
         }
         Err(NetworkError::Address(_)) => {}
+    }
+    if let Some((address, length)) = text.strip_prefix('[').and_then(|rest| rest.split_once("]/")) {
+        let mend = Some(format!("write the range without brackets: `{address}/{length}`"));
+        return fail(0..text.len(), Problem::Address, mend.filter(|_| address.parse::<IpAddr>().is_ok()));
+    }
+    if let Some((at, sign)) = text.char_indices().find(|(_, c)| REGEX.contains(c)) {
+        let mend = "patterns are names and not regular expressions; write `*.okta.com`, `.okta.com` or `okta.com`";
+        return fail(at..at + 1, Problem::Character(sign), Some(mend.to_owned()));
     }
     if let Some(at) = text.find(['/', '?', '#']) {
         return fail(at..text.len(), Problem::Path, host_alone(text));
@@ -156,10 +168,13 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     if let Some(star) = host[start..].find('*').map(|at| start + at) {
         return fail(star..star + 1, Problem::Wildcard, Some(mend_wildcard(host)));
     }
+    if bare.is_empty() {
+        return fail(0..host.len(), Problem::Empty, Some(ANY_HOST.to_owned()));
+    }
     let mut at = start;
     for label in bare.split('.') {
         if label.is_empty() {
-            let mend = Some("write the name without the empty part".to_owned()).filter(|_| !bare.is_empty());
+            let mend = Some("write the name without the empty part".to_owned());
             return fail(at..(at + 1).min(text.len()), Problem::Label, mend);
         }
         if label.is_ascii() && label.len() > 63 {
@@ -180,9 +195,8 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         Ok(Host::Name(name)) => compiled(shape(name), port),
         Err(HostError::Character(bad)) => {
             let at = start + bare.find(bad).unwrap_or_default();
-            let regex = matches!(bad, '^' | '$' | '(' | ')' | '|' | '\\' | '+' | '[' | ']' | '{' | '}');
-            let mend = "patterns are names and not regular expressions; write `*.okta.com`, `.okta.com` or `okta.com`";
-            fail(at..at + bad.len_utf8(), Problem::Character(bad), regex.then(|| mend.to_owned()))
+            let mend = matches!(bad, ',' | ';').then(|| "write one rule for each host".to_owned());
+            fail(at..at + bad.len_utf8(), Problem::Character(bad), mend)
         }
         Err(HostError::Length) => fail(span, Problem::Length, None),
         Err(HostError::Empty | HostError::Label) => fail(span, Problem::Label, None),
@@ -246,5 +260,129 @@ fn mend_wildcard(host: &str) -> String {
         }
         true => format!("write `*.{tail}`, which covers every name below at any depth"),
         false => "write each host, or `*.okta.com` for every name below one".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, host: &str) -> bool {
+        let pattern = parse(pattern).unwrap();
+        match target(host) {
+            Target::Name(name) => pattern.matches_name(&name),
+            Target::Address(address) => pattern.matches_address(address),
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_native_dialect() {
+        // As for every product: the apex, one below, two below, a name with the same end, one with the same start,
+        // upper case, a trailing dot.
+        let hosts = ["okta.com", "acme.okta.com", "a.b.okta.com", "notokta.com", "okta.com.evil.com", "ACME.OKTA.COM"];
+        let row = |pattern: &str| hosts.map(|host| if matches(pattern, host) { 'Y' } else { 'n' }).iter().collect();
+        let rows: [(&str, &str); 7] = [
+            ("okta.com", "Ynnnnn"),
+            ("*.okta.com", "nYYnnY"),
+            (".okta.com", "YYYnnY"),
+            ("*", "YYYYYY"),
+            ("OKTA.Com.", "Ynnnnn"),
+            ("*.com", "YYYYYY"),
+            ("acme.okta.com", "nYnnnY"),
+        ];
+        for (pattern, expected) in rows {
+            let row: String = row(pattern);
+            assert_eq!(row, expected, "{pattern}");
+            for host in hosts {
+                assert_eq!(matches(pattern, host), matches(pattern, &format!("{host}.")), "{pattern} {host}.");
+            }
+        }
+        assert!(
+            matches("bücher.example", "xn--bcher-kva.example")
+                && matches("*.xn--bcher-kva.example", "a.BÜCHER.example")
+        );
+    }
+
+    #[test]
+    fn addresses_match_however_they_are_written() {
+        assert!(matches("10.0.0.0/8", "10.1.2.3") && matches("10.0.0.0/8", "10.1.2.3."));
+        assert!(matches("[::1]", "::1") && matches("::1", "[::1]") && matches("2001:db8::/32", "[2001:db8::9]"));
+        assert!(matches("1.2.3.4", "::ffff:1.2.3.4") && matches("[::ffff:1.2.3.4]", "1.2.3.4"));
+        assert!(
+            !matches("10.0.0.0/8", "11.0.0.1") && !matches("10.0.0.0/8", "10.okta.com") && matches("*", "10.0.0.1")
+        );
+    }
+
+    #[test]
+    fn one_spelling_for_what_means_the_same() {
+        for (text, canonical) in [
+            ("*.OKTA.com.", "*.okta.com"),
+            ("Okta.com:443", "okta.com:443"),
+            ("*:8443", "*:8443"),
+            (".bücher.example", ".xn--bcher-kva.example"),
+            ("[2001:DB8::1]:443", "[2001:db8::1]:443"),
+            ("[2001:db8:0::1]", "2001:db8::1"),
+            ("1.2.3.4:443", "1.2.3.4:443"),
+            ("1.2.3.4/32", "1.2.3.4"),
+        ] {
+            let pattern = parse(text).unwrap();
+            assert_eq!(pattern.canonical(), canonical);
+            assert_eq!(parse(canonical).unwrap().canonical(), canonical);
+        }
+    }
+
+    /// The error with its bytes marked, as a person sees it.
+    fn error(pattern: &str) -> String {
+        let error = parse(pattern).unwrap_err();
+        let (span, text) = (error.span.clone(), error.pattern.clone());
+        let mend = error.mend.unwrap_or_default();
+        format!("{}<{}>{} {}; {mend}", &text[..span.start], &text[span.clone()], &text[span.end..], error.problem)
+    }
+
+    #[test]
+    fn every_mistake_has_its_place_and_its_mend() {
+        let mistakes = [
+            "",
+            " ",
+            "okta.com ",
+            "okta.com, acme.com",
+            "*okta.com",
+            "a.*.okta.com",
+            "*.*.okta.com",
+            "okta.*",
+            "10.*",
+            "https://acme.okta.com/",
+            "https://me@acme.okta.com:8443/x?y",
+            "acme.okta.com/login",
+            "okta.com?",
+            "a..b",
+            "..okta.com",
+            ".",
+            "*.",
+            "okta.com:0",
+            "okta.com:https",
+            "okta.com:*",
+            ":443",
+            "okta.com:+1",
+            "10.1.2.3/8",
+            "10.0.0.0/33",
+            "10.0.0.0/8:443",
+            "10.0.0",
+            "256.1.1.1",
+            "*.1.2.3.4",
+            "[::1",
+            "[::1]/64",
+            "[1.2.3.4]",
+            "2001:db8:::1",
+            r"^.*\.okta\.com$",
+            "(okta|acme).com",
+            "okta_,com",
+            "xn--a.example",
+        ];
+        let long = "a".repeat(64);
+        let errors: Vec<String> = mistakes.into_iter().map(error).collect();
+        insta::assert_snapshot!(errors.join("\n"));
+        assert_eq!(parse(&format!("okta.{long}.com")).unwrap_err().span, 5..69);
+        assert_eq!(parse(&vec!["abcd"; 60].join(".")).unwrap_err().problem, Problem::Length);
     }
 }
