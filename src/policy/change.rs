@@ -1,0 +1,224 @@
+//! Changes of a running policy.
+
+use std::fmt;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::Action;
+use super::layers::{Layers, RuleRefused};
+use super::pattern::PatternError;
+use super::rule::{Rule, RuleIdError, RuleSpec, RuleView, Source};
+use super::store::PolicyError;
+use crate::source::did_you_mean;
+
+/// One change of a running policy.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Adds a live rule.
+    Add {
+        /// The rule.
+        rule: RuleSpec,
+        /// Its place among all rules, from 1; none is the top.
+        at: Option<usize>,
+    },
+    /// Switches rules off.
+    Disable(Selector),
+    /// Switches rules on.
+    Enable(Selector),
+    /// Reads the policy file again.
+    Reload,
+    /// Removes rules. Those of the file and the command line stay away until the end of the program.
+    Remove(Selector),
+    /// Makes these the live rules, in this order at the top, in the place of all live rules there are.
+    Replace(Vec<RuleSpec>),
+    /// Chooses what is done when no rule matches.
+    SetDefault(Action),
+}
+
+/// Names rules: by id, else by pattern, which means every rule with that pattern however it is spelt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector(String);
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// The epoch that is now in force.
+    pub epoch: u64,
+    /// Whether the policy is another one than before.
+    pub changed: bool,
+    /// The rules that were added, removed, switched, or brought by the file.
+    pub rules: Vec<RuleView>,
+}
+
+/// A change was refused; the policy is as it was.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The policy is not the one that the change was meant for.
+    #[error("the policy has changed meanwhile and is now at epoch {epoch}; read it again, then repeat the change")]
+    Conflict {
+        /// The epoch in force.
+        epoch: u64,
+    },
+    /// The id cannot be used.
+    #[error(transparent)]
+    Id(#[from] RuleIdError),
+    /// No rule has this id or pattern.
+    #[error("no rule has the id or the pattern `{selector}`{}", .did_you_mean.as_ref().map(|guess| format!("; did you mean `{guess}`?")).unwrap_or_default())]
+    NotFound {
+        /// What was looked for.
+        selector: String,
+        /// What comes near.
+        did_you_mean: Option<String>,
+    },
+    /// The pattern does not read.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The policy file was refused.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The place is not one.
+    #[error("there is no place {at}; count from 1 at the top to {last} at the end")]
+    Position {
+        /// As asked for.
+        at: usize,
+        /// The place after all rules.
+        last: usize,
+    },
+}
+
+impl Change {
+    /// Makes the change to the layers, and names the rules that it is about. Reloading is not a change of the layers
+    /// alone, and does nothing here.
+    pub(super) fn apply(self, layers: &mut Layers) -> Result<Vec<RuleView>, ChangeError> {
+        match self {
+            Self::Add { rule, at } => add(layers, rule, at),
+            Self::Disable(selector) => switch(layers, &selector, false),
+            Self::Enable(selector) => switch(layers, &selector, true),
+            Self::Reload => Ok(Vec::new()),
+            Self::Remove(selector) => {
+                let places = selector.places(layers)?;
+                let views = places.iter().map(|place| layers.entries[*place].rule.view()).collect();
+                layers.remove(&places);
+                Ok(views)
+            }
+            Self::Replace(specs) => replace(layers, specs),
+            Self::SetDefault(action) => {
+                if layers.default() != action {
+                    layers.live_default = Some(action);
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+fn add(layers: &mut Layers, spec: RuleSpec, at: Option<usize>) -> Result<Vec<RuleView>, ChangeError> {
+    let last = layers.effective().count() + 1;
+    let position = at.unwrap_or(1);
+    if !(1..=last).contains(&position) {
+        return Err(ChangeError::Position { at: position, last });
+    }
+    // The same rule given twice is one rule: where it is live already and everything above it has the same action,
+    // a second one would decide nothing.
+    let same = layers.dialect.parse(&spec.pattern).ok().and_then(|pattern| {
+        let present: Vec<_> = layers.effective().collect();
+        let candidate = spec.clone().into_rule(present.first()?.id.clone(), pattern, Source::Live, None);
+        let equal = |rule: &Rule| {
+            let live = rule.source == Source::Live && spec.id.is_none();
+            live && rule.decides_as(&candidate) && rule.note == candidate.note
+        };
+        let reach = if let Some(at) = at {
+            present.get(at - 1..at).unwrap_or_default()
+        } else {
+            let other = present.iter().position(|rule| rule.enabled && rule.action != candidate.action);
+            &present[..other.unwrap_or(present.len())]
+        };
+        reach.iter().find(|rule| equal(rule)).map(|rule| rule.view())
+    });
+    if let Some(same) = same {
+        return Ok(vec![same]);
+    }
+    let rule = layers.rule(spec, Source::Live)?;
+    let view = rule.view();
+    layers.insert(rule, position - 1);
+    Ok(vec![view])
+}
+
+fn switch(layers: &mut Layers, selector: &Selector, enabled: bool) -> Result<Vec<RuleView>, ChangeError> {
+    let places = selector.places(layers)?;
+    let mut views = Vec::new();
+    for place in places {
+        let entry = &mut layers.entries[place];
+        entry.switch(enabled);
+        views.push(entry.rule.view());
+    }
+    Ok(views)
+}
+
+fn replace(layers: &mut Layers, specs: Vec<RuleSpec>) -> Result<Vec<RuleView>, ChangeError> {
+    let is_live = |layers: &Layers, at: &usize| layers.entries[*at].rule.source == Source::Live;
+    let places: Vec<_> = (0..layers.entries.len()).filter(|at| is_live(layers, at)).collect();
+    let mut old: Vec<_> = places.iter().map(|at| layers.entries[*at].rule.clone()).collect();
+    layers.remove(&places);
+    let mut views = Vec::new();
+    for (place, spec) in specs.into_iter().enumerate() {
+        let pattern = layers.dialect.parse(&spec.pattern)?;
+        // A rule that was there before keeps its id and its count.
+        let alike = old.iter().position(|rule| {
+            let candidate = spec.clone().into_rule(rule.id.clone(), pattern.clone(), Source::Live, None);
+            spec.id.as_deref().is_none_or(|id| id == rule.id.as_str()) && rule.reads_as(&candidate)
+        });
+        let rule = match alike {
+            Some(at) => Rule::clone(&old.remove(at)),
+            None => layers.rule(spec, Source::Live)?,
+        };
+        views.push(rule.view());
+        layers.insert(rule, place);
+    }
+    Ok(views)
+}
+
+impl Selector {
+    /// A rule's id or pattern.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    fn places(&self, layers: &Layers) -> Result<Vec<usize>, ChangeError> {
+        let present = || layers.entries.iter().enumerate().filter(|(_, entry)| !entry.removed);
+        if let Some((at, _)) = present().find(|(_, entry)| entry.rule.id.as_str() == self.0) {
+            return Ok(vec![at]);
+        }
+        let places: Vec<_> = match layers.dialect.parse(&self.0) {
+            Ok(pattern) => {
+                let same = |rule: &Rule| rule.pattern.matcher == pattern.matcher && rule.pattern.port == pattern.port;
+                present().filter(|(_, entry)| same(&entry.rule)).map(|(at, _)| at).collect()
+            }
+            Err(_) => Vec::new(),
+        };
+        if places.is_empty() {
+            let patterns = present().map(|(_, entry)| entry.rule.pattern.text());
+            let ids = present().map(|(_, entry)| entry.rule.id.as_str()).filter(|_| self.0.len() > 2);
+            let guess = did_you_mean(&self.0, patterns.chain(ids)).map(str::to_owned);
+            return Err(ChangeError::NotFound { selector: self.0.clone(), did_you_mean: guess });
+        }
+        Ok(places)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<RuleRefused> for ChangeError {
+    fn from(refused: RuleRefused) -> Self {
+        match refused {
+            RuleRefused::Pattern(error) => Self::Pattern(error),
+            RuleRefused::Id(error) => Self::Id(error),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Why a decision came out as it did: every rule with its verdict.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::Policy;
+use super::condition::{Network, Ports};
+use super::decision::{Asked, Subject, Subjects};
+use super::pattern::{Matcher, Pattern};
+use super::rule::{Rule, RuleId, RuleView};
+use super::view::{Standing, Target, View};
+
+/// A decision with what each rule had to say about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// What was decided, or what is missing for it.
+    pub asked: Asked,
+    /// The rules in their order.
+    pub rules: Vec<Explained>,
+}
+
+/// One rule and how it stands to the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The rule.
+    pub rule: RuleView,
+    /// How it stands.
+    pub verdict: Verdict,
+}
+
+/// How one rule stands to a connection. Shown and serialised as a phrase that follows "rule r1".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It matches and decides; where the decision waits for the ClientHello, so far.
+    Decides(Option<Subject>),
+    /// It would match, but is switched off.
+    Disabled,
+    /// It matches, but an earlier rule decides.
+    Later {
+        /// The rule that decides.
+        decided_by: RuleId,
+    },
+    /// It is a bypass that matches the SNI, but not the CONNECT host.
+    NotBoth {
+        /// What it matches.
+        matches: Subject,
+        /// What it would have to match as well.
+        unmatched: Subject,
+    },
+    /// It is for other clients.
+    OtherClient(Vec<Network>),
+    /// Its pattern matches something else.
+    OtherName {
+        /// What it was compared with; none where an address rule meets a connection without one.
+        subject: Option<Subject>,
+        /// Why a pattern that looks as if it matched does not.
+        hint: Option<String>,
+    },
+    /// It is for other ports.
+    OtherPort {
+        /// The port of the pattern.
+        pattern: Option<u16>,
+        /// The ports of the rule.
+        ports: Vec<Ports>,
+    },
+}
+
+impl Policy {
+    /// Decides as [`Self::decide`] does and says for each rule why it decides or does not. Takes time proportional
+    /// to the number of rules.
+    #[must_use]
+    pub fn explain(&self, subjects: &Subjects<'_>) -> Explanation {
+        let answer = self.dialect().ask(self, subjects);
+        let view = answer.view;
+        let decided = view.decide(self).rule.map(|rule| rule.id);
+        let explained = |rule: &Rule| Explained { rule: rule.view(), verdict: verdict(rule, &view, decided.as_ref()) };
+        let rules = self.rules().iter().map(|rule| explained(rule)).collect();
+        Explanation { asked: answer.asked, rules }
+    }
+}
+
+fn verdict(rule: &Rule, view: &View<'_>, decided: Option<&RuleId>) -> Verdict {
+    let named = view.subject_of(rule);
+    let subject = named.map(super::view::Named::subject);
+    match (view.standing(rule), subject, &view.other) {
+        (Standing::Applies, subject, _) => match decided {
+            Some(id) if *id != rule.id => Verdict::Later { decided_by: id.clone() },
+            _ => Verdict::Decides(subject),
+        },
+        (Standing::NotBoth, Some(matches), Some(other)) => Verdict::NotBoth { matches, unmatched: other.subject() },
+        (Standing::Disabled, ..) => Verdict::Disabled,
+        (Standing::OtherClient, ..) => Verdict::OtherClient(rule.clients.clone()),
+        (Standing::OtherPort, ..) => Verdict::OtherPort { pattern: rule.pattern.port(), ports: rule.ports.clone() },
+        (Standing::OtherName | Standing::NotBoth, subject, _) => {
+            let hint = named.and_then(|named| match &named.target {
+                Target::Name(name) => near_miss(&rule.pattern, name),
+                Target::Address(_) => None,
+            });
+            Verdict::OtherName { subject, hint }
+        }
+    }
+}
+
+/// What people expect of a pattern by habit from other products, and what it does here.
+fn near_miss(pattern: &Pattern, name: &str) -> Option<String> {
+    match &pattern.matcher {
+        Matcher::Below(host) if **host == *name => {
+            Some(format!("it covers the names below {host} and not {host} itself; `.{host}` covers both"))
+        }
+        Matcher::Exact(host) if name.strip_suffix(&**host).is_some_and(|rest| rest.ends_with('.')) => {
+            Some(format!("it covers {host} alone; `.{host}` covers the names below as well"))
+        }
+        _ => None,
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decides(Some(subject)) => write!(f, "matches the {subject} and decides"),
+            Self::Decides(None) => f.write_str("matches every connection and decides"),
+            Self::Disabled => f.write_str("would match, but is disabled"),
+            Self::Later { decided_by } => write!(f, "matches, but rule {decided_by} comes before it"),
+            Self::NotBoth { matches, unmatched } => {
+                write!(f, "matches the {matches}, but not the {unmatched}; a bypass needs both")
+            }
+            Self::OtherClient(networks) => write!(f, "is for clients in {}", list(networks)),
+            Self::OtherName { subject: Some(subject), hint: None } => write!(f, "does not match the {subject}"),
+            Self::OtherName { subject: Some(subject), hint: Some(hint) } => {
+                write!(f, "does not match the {subject}: {hint}")
+            }
+            Self::OtherName { subject: None, .. } => f.write_str("matches addresses, and the connection is for a name"),
+            Self::OtherPort { pattern: Some(port), ports } if ports.is_empty() => write!(f, "is for port {port}"),
+            Self::OtherPort { pattern: Some(port), ports } => {
+                write!(f, "is for port {port}, and for ports {}", list(ports))
+            }
+            Self::OtherPort { pattern: None, ports } => write!(f, "is for ports {}", list(ports)),
+        }
+    }
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
