@@ -6,7 +6,7 @@ mod record;
 mod store;
 mod vocabulary;
 
-pub use diagnosis::{Diagnosis, LeafAudit, Refusal, Signature, diagnose};
+pub use diagnosis::{Diagnosis, LeafAudit, Refusal, Signature, alert_name, diagnose};
 pub use history::{ClientKey, History};
 pub use record::{
     ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts, OriginFacts, Stages,

@@ -60,8 +60,7 @@ pub fn read_first_bytes(bytes: &[u8]) -> FirstBytes {
     }
     let mut message = Vec::new();
     let mut rest = bytes;
-    loop {
-        let [kind, _, _, high, low, after @ ..] = rest else { break };
+    while let [kind, _, _, high, low, after @ ..] = rest {
         if *kind != HANDSHAKE {
             return FirstBytes::Malformed("another record stands inside the ClientHello");
         }

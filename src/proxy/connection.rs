@@ -11,7 +11,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::credentials::Proof;
-use super::exchange::{Admission, Gate, MAX_HEAD, Relay, RelayEnd, RequestHead, Side, find_end, leading_empty_lines};
+use super::exchange::{
+    Admission, Gate, Length, MAX_HEAD, Relay, RelayEnd, RequestHead, Side, find_end, leading_empty_lines,
+};
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::upstream::UpstreamError;
@@ -59,24 +61,21 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut stream: TcpStream, recording
             // A client that knows the password answers on the same connection, in a record of its own.
             tell(&mut stream, &recording, &answer).await;
             recording.finish(Outcome::Blocked, End::middlebox(answer.detail.clone()));
-            if request.keeps_alive() && skip_body(&request) {
+            // Only a request without a body leaves the stream at the next one.
+            if request.keeps_alive() && request.length == Length::Empty {
                 continue;
             }
             return linger(stream).await;
         }
         if request.method == "CONNECT" {
-            return connect(shared, stream, buffer, &recording, &request).await;
+            // In boxes of their own, each stage gives its memory back when the next begins.
+            return Box::pin(connect(shared, stream, buffer, &recording, &request)).await;
         }
-        match plain(shared, stream, buffer, &recording, request).await {
+        match Box::pin(plain(shared, stream, buffer, &recording, request)).await {
             Some((next_stream, next_buffer)) => (stream, buffer) = (next_stream, next_buffer),
             None => return,
         }
     }
-}
-
-/// Only a request without a body leaves the stream at the next request.
-fn skip_body(request: &RequestHead) -> bool {
-    matches!(request.length, super::exchange::Length::Empty)
 }
 
 async fn next_bytes(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<usize> {
@@ -182,7 +181,7 @@ async fn connect(
     }
     let (drain, kill) = (&recording.live().drain, &recording.live().kill);
     let peeked = tokio::select! {
-        peeked = peek(&mut stream, buffer, || dial(shared, &inbound.destination)) => peeked,
+        peeked = Box::pin(peek(&mut stream, buffer, || dial(shared, &inbound.destination))) => peeked,
         () = drain.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("drained")),
         () = kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
     };
@@ -190,7 +189,7 @@ async fn connect(
     match peeked {
         Peeked::Tls { hello, bytes } => {
             recording.note(|record| record.hello = Some((*hello).clone()));
-            tls(shared, stream, bytes, recording, &inbound, &hello).await;
+            Box::pin(tls(shared, stream, bytes, recording, &inbound, &hello)).await;
         }
         Peeked::NotTls { bytes, why } => {
             if let Some(why) = why {
@@ -220,7 +219,7 @@ async fn tls(
     inbound: &Inbound,
     hello: &ClientHello,
 ) {
-    let decision = decide(shared, recording, inbound, Some(hello)).await;
+    let decision = Box::pin(decide(shared, recording, inbound, Some(hello))).await;
     let client = Prefixed::new(bytes, stream);
     match decision {
         Action::Block => {
@@ -244,10 +243,10 @@ async fn tls(
                 Err(error) => return fail_unreached(stream, recording, &error),
             };
             note_origin_address(recording, &origin);
-            let end = tunnel::run(recording.live(), stream, origin, &bytes, &[]).await;
+            let end = Box::pin(tunnel::run(recording.live(), stream, origin, &bytes, &[])).await;
             recording.finish(Outcome::Bypassed, end);
         }
-        Action::Inspect => intercept::run(shared, client, recording, inbound, hello).await,
+        Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
 }
 
@@ -273,7 +272,7 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    let end = tunnel::run(recording.live(), stream, origin, &bytes, &[]).await;
+    let end = Box::pin(tunnel::run(recording.live(), stream, origin, &bytes, &[])).await;
     recording.finish(Outcome::Plain, end);
 }
 
@@ -452,7 +451,11 @@ async fn plain(
             let outcome = if exchanges || clean { Outcome::Plain } else { Outcome::Failed };
             recording.finish(outcome, end);
             let stream = client.reader.unsplit(client.writer);
-            if clean { linger(stream).await } else { reset(stream) }
+            if clean {
+                linger(stream).await
+            } else {
+                reset(stream)
+            }
             None
         }
     }
@@ -480,7 +483,8 @@ impl Gate for OneDestination<'_> {
 fn absolute_target(request: &RequestHead) -> Result<(Destination, String, String), Answer> {
     let Some((scheme, rest)) = request.target.split_once("://") else {
         let mut answer = Answer::bad_request("this is an HTTP proxy, and the request is not meant for one");
-        answer.hint = Some("set it as your client's proxy, as in `curl --proxy http://ADDRESS https://example.com`".into());
+        answer.hint =
+            Some("set it as your client's proxy, as in `curl --proxy http://ADDRESS https://example.com`".into());
         return Err(answer);
     };
     if !scheme.eq_ignore_ascii_case("http") {
@@ -574,9 +578,8 @@ async fn tell(stream: &mut TcpStream, pen: &Pen, answer: &Answer) {
 pub(super) async fn linger(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     let mut unread = Vec::new();
-    let drained = async {
-        while matches!(read_some(&mut stream, &mut unread).await, Ok(1..)) && unread.len() < (1 << 20) {}
-    };
+    let drained =
+        async { while matches!(read_some(&mut stream, &mut unread).await, Ok(1..)) && unread.len() < (1 << 20) {} };
     let _ = timeout(Duration::from_secs(1), drained).await;
 }
 

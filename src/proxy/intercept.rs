@@ -19,13 +19,13 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::Shared;
 use super::connection::{Inbound, dial, left, name_of};
 use super::exchange::{Admission, Gate, Relay, RelayEnd, RequestHead, Side, answer_all, relay_http2};
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
-use super::Shared;
-use crate::authority::{Forged, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
+use crate::authority::{Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
 use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
@@ -51,8 +51,8 @@ pub(super) async fn run(
     let name = name_of(inbound, Some(hello));
     let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, hello) };
     match shared.upstream.known(&key) {
-        Some(known) => known_origin(shared, client, recording, &key, known).await,
-        None => new_origin(shared, client, recording, &key).await,
+        Some(known) => Box::pin(known_origin(shared, client, recording, &key, known)).await,
+        None => Box::pin(new_origin(shared, client, recording, &key)).await,
     }
 }
 
@@ -118,7 +118,7 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 async fn new_origin(shared: &Arc<Shared>, client: Client, recording: &Recording, key: &OriginKey) {
     let live = recording.live();
     let opened = tokio::select! {
-        opened = open_recorded(shared, recording, key) => opened,
+        opened = Box::pin(open_recorded(shared, recording, key)) => opened,
         () = left(client.inner()) => {
             return recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
         }
@@ -126,16 +126,20 @@ async fn new_origin(shared: &Arc<Shared>, client: Client, recording: &Recording,
     };
     let leg = match opened {
         Ok(leg) => leg,
-        Err(error) => return answer_inside(shared, client, recording, key, error.answer(), &error.to_string()).await,
+        Err(error) => {
+            let why = error.to_string();
+            return Box::pin(answer_inside(shared, client, recording, key, error.answer(), &why)).await;
+        }
     };
     if let Some(fault) = blocked_fault(shared, &leg.origin.trust) {
         let answer = untrusted_page(&key.name, fault);
-        return answer_inside(shared, client, recording, key, answer, &fault.to_string()).await;
+        return Box::pin(answer_inside(shared, client, recording, key, answer, &fault.to_string())).await;
     }
     let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return };
-    let Some(accepted) = handshake(shared, client, recording, &forged, leg.origin.alpn.as_deref()).await else {
-        return;
-    };
+    let alpn = leg.origin.alpn.clone();
+    let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
+    let Some(accepted) = accepted else { return };
+    drop(forged);
     exchange(shared, recording, accepted, leg).await;
 }
 
@@ -152,23 +156,20 @@ async fn known_origin(
         // Looked at again, in case it was mended.
         shared.upstream.forget(key);
         debug!(%fault, "an origin that was not trusted is looked at again");
-        return new_origin(shared, client, recording, key).await;
+        return Box::pin(new_origin(shared, client, recording, key)).await;
     }
     let client_leg = async {
         let forged = forge(shared, recording, &key.name, Some(&known)).await?;
         handshake(shared, client, recording, &forged, known.alpn.as_deref()).await
     };
-    let origin_leg = async { Some(open_recorded(shared, recording, key).await) };
     // A client that refuses ends both at once.
-    let (accepted, opened) = match try_both(client_leg, origin_leg).await {
-        Some((accepted, Some(opened))) => (accepted, opened),
-        Some((_, None)) | None => return,
-    };
+    let both = Box::pin(try_both(client_leg, open_recorded(shared, recording, key)));
+    let Some((accepted, opened)) = both.await else { return };
     let leg = match opened {
         Ok(leg) => leg,
         Err(error) => {
             shared.upstream.forget(key);
-            return refuse_inside(recording, accepted, error.answer(), &error.to_string()).await;
+            return Box::pin(refuse_inside(recording, accepted, error.answer(), &error.to_string())).await;
         }
     };
     if !known.same_for_client(&leg.origin) {
@@ -179,23 +180,14 @@ async fn known_origin(
 }
 
 /// Runs both until both are done, or until the first says that it is over.
-async fn try_both<A, B>(
-    first: impl Future<Output = Option<A>>,
-    second: impl Future<Output = B>,
-) -> Option<(A, Option<B>)> {
+async fn try_both<A, B>(first: impl Future<Output = Option<A>>, second: impl Future<Output = B>) -> Option<(A, B)> {
     let (mut first, mut second) = (pin!(first), pin!(second));
-    let mut ready = None;
-    loop {
-        tokio::select! {
-            done = &mut first => {
-                let done = done?;
-                if ready.is_none() {
-                    ready = Some(second.await);
-                }
-                return Some((done, ready));
-            }
-            done = &mut second, if ready.is_none() => ready = Some(done),
-        }
+    tokio::select! {
+        done = &mut first => match done {
+            Some(done) => Some((done, second.await)),
+            None => None,
+        },
+        ready = &mut second => first.await.map(|done| (done, ready)),
     }
 }
 
@@ -237,9 +229,8 @@ async fn forge(
     origin: Option<&KnownOrigin>,
 ) -> Option<Arc<Forged>> {
     let mirror = origin.map(|origin| Mirror { leaf: &origin.leaf, trust: origin.trust.clone() });
-    let cached = shared.authority.is_cached(host, mirror.as_ref());
-    match shared.authority.forge(host, mirror).await {
-        Ok(forged) => {
+    match shared.authority.forge_or_recall(host, mirror).await {
+        Ok((forged, freshness)) => {
             recording.stage(|stages| &mut stages.forged);
             recording.note(|record| {
                 record.forged = Some(ForgedFacts {
@@ -254,7 +245,7 @@ async fn forge(
                         SignedBy::UntrustedCa => "untrusted-ca",
                         SignedBy::ItSelf => "itself",
                     },
-                    cached,
+                    cached: freshness == Freshness::Cached,
                 });
             });
             Some(forged)
@@ -338,12 +329,10 @@ fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
     let host = recording.note(|record| record.host()).unwrap_or_default();
     let leaf = forged.certified.cert.first();
     let names_host = leaf.is_some_and(|leaf| names(leaf, &host));
-    let in_time = leaf
-        .and_then(|leaf| X509Certificate::from_der(leaf).ok())
-        .is_some_and(|(_, leaf)| {
-            let now = OffsetDateTime::now_utc().unix_timestamp();
-            (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
-        });
+    let in_time = leaf.and_then(|leaf| X509Certificate::from_der(leaf).ok()).is_some_and(|(_, leaf)| {
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
+    });
     LeafAudit { names_host, in_time, in_order: true, by_inspection_ca: forged.signed_by == SignedBy::InspectionCa }
 }
 
@@ -397,12 +386,12 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, accepted: Accepte
     let (observed, watch) = observe(recording, stream, tap);
     let end = if http2 {
         let pen = Pen::clone(recording);
-        relay_http2(pen, observed, leg.stream, DROPPED, Arc::clone(&shared.added)).await
+        Box::pin(relay_http2(pen, observed, leg.stream, DROPPED, Arc::clone(&shared.added))).await
     } else {
         let mut client = Side::new(observed, Vec::new());
         let mut origin = Side::new(leg.stream, Vec::new());
         let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines };
-        match relay.run(&mut client, &mut origin, &mut Inside).await {
+        match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
             RelayEnd::Closed { end, clean: true } => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
                 let _ = tokio::time::timeout(Duration::from_secs(5), origin.writer.shutdown()).await;

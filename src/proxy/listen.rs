@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
+use super::Shared;
 use super::connection;
 use super::respond::Answer;
-use super::Shared;
 use crate::journal::{End, Outcome, Recording, Told};
 
 /// Accepts until it is told to stop. An error of one accept (most often: too many open files) ends nothing.

@@ -53,8 +53,11 @@ impl Answer {
     }
 
     pub(crate) fn client_not_allowed(client: &str) -> Self {
-        let mut answer =
-            Self::new(StatusCode::FORBIDDEN, "http_request_denied", format!("clients at {client} are not allowed here"));
+        let mut answer = Self::new(
+            StatusCode::FORBIDDEN,
+            "http_request_denied",
+            format!("clients at {client} are not allowed here"),
+        );
         answer.hint = Some("--allow-client names the addresses that are".to_owned());
         answer
     }
@@ -155,7 +158,10 @@ mod tests {
     fn an_answer_names_its_reason_twice_for_machines_and_people() {
         let text = String::from_utf8(Answer::blocked("a.example", "rule `\"x\"`").to_http1()).unwrap();
         assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{text}");
-        assert!(text.contains("error=http_request_denied; details=\"a.example is blocked: rule `\\\"x\\\"`\""), "{text}");
+        assert!(
+            text.contains("error=http_request_denied; details=\"a.example is blocked: rule `\\\"x\\\"`\""),
+            "{text}"
+        );
         assert!(text.ends_with("change the policy if it should not be.\n"), "{text}");
         assert!(text.contains("Connection: close\r\n"));
         let text = String::from_utf8(Answer::authenticate(false).to_http1()).unwrap();

@@ -160,7 +160,7 @@ impl Head {
     }
 
     /// The values of a field, in order.
-    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn values<'a, 'n: 'a>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
             .filter(move |field| self.name(field).eq_ignore_ascii_case(name.as_bytes()))
@@ -169,7 +169,8 @@ impl Head {
 
     /// The first value of a field as text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
+        let field = self.fields.iter().find(|field| self.name(field).eq_ignore_ascii_case(name.as_bytes()))?;
+        std::str::from_utf8(&self.bytes[field.value.clone()]).ok()
     }
 
     /// The members of a comma-separated field, lower-case.
@@ -307,11 +308,6 @@ impl RequestHead {
         self.head.has_member("connection", "upgrade") && self.header("upgrade").is_some()
     }
 
-    /// Whether the client waits for `100 Continue` before its body.
-    pub(crate) fn expects_continue(&self) -> bool {
-        self.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
-    }
-
     /// Whether the client's connection may carry another request.
     pub(crate) fn keeps_alive(&self) -> bool {
         match self.version {
@@ -359,10 +355,6 @@ impl ResponseHead {
             return Err(HeadError::FirstLine);
         }
         Ok(Self { status, version, head })
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.text(name)
     }
 
     /// How long the body of this answer to `method` is (RFC 9112, 6.3).
@@ -464,7 +456,8 @@ mod tests {
 
     #[test]
     fn naming_the_message_in_connection_does_not_drop_it() {
-        let head = request("POST / HTTP/1.1\r\nHost: a\r\nConnection: content-length, host\r\nContent-Length: 3\r\n\r\n");
+        let head =
+            request("POST / HTTP/1.1\r\nHost: a\r\nConnection: content-length, host\r\nContent-Length: 3\r\n\r\n");
         let sent = String::from_utf8(head.unwrap().to_origin("/", b"")).unwrap();
         assert_eq!(sent, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
     }
@@ -508,7 +501,8 @@ mod tests {
     #[test]
     fn answers_drop_what_they_are_told_to() {
         let head = ResponseHead::parse(
-            b"HTTP/1.1 200 Fine\r\nAlt-Svc: h3=\":443\"\r\nServer: x\r\nConnection: close\r\nKeep-Alive: t\r\n\r\n".to_vec(),
+            b"HTTP/1.1 200 Fine\r\nAlt-Svc: h3=\":443\"\r\nServer: x\r\nConnection: close\r\nKeep-Alive: t\r\n\r\n"
+                .to_vec(),
         )
         .unwrap();
         let sent = String::from_utf8(head.to_client(true, &["alt-svc"])).unwrap();

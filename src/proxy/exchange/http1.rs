@@ -221,33 +221,46 @@ impl Relay<'_> {
             }
             drop(out);
 
-            let complete = AtomicBool::new(body.is_none());
-            let mut answer = ToClient { relay: self, request, status: &mut status, first, begun: false };
-            let mut up = std::pin::pin!(upload(
-                &mut client.reader,
-                &mut client.buffer,
-                &mut origin.writer,
-                body,
-                &sent,
-                &complete
-            ));
-            let mut down = std::pin::pin!(answer.relay(
-                &mut origin.reader,
-                &mut origin.buffer,
-                &mut client.writer,
-                &received
-            ));
-            let mut sending = true;
-            let answered = loop {
-                tokio::select! {
-                    stopped = &mut up, if sending => match stopped {
-                        // It may have answered before it stopped reading: the answer decides.
-                        Stopped::OriginGone => sending = false,
-                        stopped => break 'exchange stopped.into_step(),
-                    },
-                    answered = &mut down => break answered,
-                    () = live.kill.cancelled() => break 'exchange closed(End::middlebox("ended"), false),
+            let answered = {
+                let complete = AtomicBool::new(body.is_none());
+                let mut answer = ToClient { relay: self, request, status: &mut status, first, begun: false };
+                let mut up = std::pin::pin!(upload(
+                    &mut client.reader,
+                    &mut client.buffer,
+                    &mut origin.writer,
+                    body,
+                    &sent,
+                    &complete
+                ));
+                let mut down =
+                    std::pin::pin!(answer.relay(&mut origin.reader, &mut origin.buffer, &mut client.writer, &received));
+                let mut sending = true;
+                let answered = loop {
+                    tokio::select! {
+                        stopped = &mut up, if sending => match stopped {
+                            // It may have answered before it stopped reading: the answer decides.
+                            Stopped::OriginGone => sending = false,
+                            stopped => break 'exchange stopped.into_step(),
+                        },
+                        answered = &mut down => break answered,
+                        () = live.kill.cancelled() => break 'exchange closed(End::middlebox("ended"), false),
+                    }
+                };
+                // An early answer to a running upload: the rest of the request still belongs to this exchange.
+                if matches!(answered, Answered::Done { .. }) && !complete.load(Ordering::Relaxed) {
+                    if !sending {
+                        break 'exchange Stopped::OriginGone.into_step();
+                    }
+                    let rest = poll_fn(|cx| match up.as_mut().poll(cx) {
+                        Poll::Ready(stopped) => Poll::Ready(Some(stopped)),
+                        Poll::Pending if complete.load(Ordering::Relaxed) => Poll::Ready(None),
+                        Poll::Pending => Poll::Pending,
+                    });
+                    if let Some(stopped) = rest.await {
+                        break 'exchange stopped.into_step();
+                    }
                 }
+                answered
             };
             match answered {
                 Answered::Done { keep: true } => {}
@@ -257,20 +270,6 @@ impl Relay<'_> {
                 }
                 Answered::Closed { end, clean } => break 'exchange closed(end, clean),
                 Answered::Refuse(answer, end) => break 'exchange Step::End(self.refuse(client, answer, end).await),
-            }
-            // An early answer to a running upload: the rest of the request still belongs to this exchange.
-            if !sending && !complete.load(Ordering::Relaxed) {
-                break 'exchange Stopped::OriginGone.into_step();
-            }
-            let rest = poll_fn(|cx| match up.as_mut().poll(cx) {
-                Poll::Ready(stopped) => Poll::Ready(Some(stopped)),
-                Poll::Pending if complete.load(Ordering::Relaxed) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            });
-            if !complete.load(Ordering::Relaxed)
-                && let Some(stopped) = rest.await
-            {
-                break 'exchange stopped.into_step();
             }
             if !request.keeps_alive() {
                 break 'exchange closed(End::client("asked for one answer only"), true);
