@@ -103,4 +103,15 @@ mod tests {
           =   actual log: nothing
         "##);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_place_can_be_shown(line in "\\PC{0,200}", from in 0..900_usize, length in 0..900_usize) {
+            let document = Document::new("any.toml", line.as_str());
+            let failure = Failure::at(&document, &(from..from + length), "k", "e", "a");
+            for line in excerpt(&failure).lines() {
+                proptest::prop_assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+    }
 }

@@ -74,7 +74,7 @@ pub struct StepReport {
 
 /// Whether a step went as expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Verdict {
     /// All that was expected came true.
     Passed,

@@ -1,4 +1,24 @@
 //! The scenario file: TOML in, typed steps out; every mistake points at its line and says what to write.
+//!
+//! | table | keys |
+//! | --- | --- |
+//! | (top) | `name`, `summary` |
+//! | `[middlebox]` | `profile`, `default`, `dialect`, `on-change`, `policy`, `permit`, `proxy-auth = { user, password }` |
+//! | `[[middlebox.rule]]` | `pattern`, `action`, `enabled`, `ports`, `note` |
+//! | `[[origin]]` | `hosts`, `app`, `certificate`, `custom-domain`, `enroll-link`, `alpn` |
+//! | `[workstation]` | `proxy`, `trust-inspection-ca`, `proxy-credentials = "user:password"` |
+//! | `[[step]]` | `name`, `expect`, and one of the following |
+//!
+//! | step | what it does | what can be expected |
+//! | --- | --- | --- |
+//! | `enroll = { url, late }` | the simulated Okta Verify enrolls | `outcome`, `message`, `log`; of a connection: `cause`, `cause-among`, `decision`, `rule`; `host` |
+//! | `browse = { url }` | the browser opens a page | `outcome`, `cause`, `cause-among`, `decision`, `rule`, `status` |
+//! | `keep-open = { url }` | it asks on a connection that is held across steps | the same |
+//! | `command = [..]` or `{ run = [..], timeout }` | a program runs | `exit`, all of `browse`, `host` |
+//! | `bypass = { add, remove, on, off, at }` | rules change | nothing |
+//! | `workstation = { proxy, trust-inspection-ca, proxy-credentials }` | the workstation changes | nothing |
+//! | `organization = { host, enroll-link }` | its administrator moves the enroll link, or back (`"default"`) | nothing |
+//! | `middlebox = { on-change }` | what changes do to open connections | nothing |
 
 mod expect;
 mod lab;
@@ -139,13 +159,11 @@ impl Reader<'_> {
     /// One of a closed set of words; `what` completes "`x` is no …".
     fn word<W: Word>(self, text: raw::Text, what: &str) -> Result<Placed<W>, PlaceError> {
         let text = Placed::from(text);
-        match W::of(&text) {
-            Some(value) => Ok(Placed { value, span: text.span }),
-            None => {
-                let message = format!("`{}` is no {what}", text.value);
-                Err(self.document.error(text.span, message, Some(W::mend(&text.value))))
-            }
+        if let Some(value) = W::of(&text) {
+            return Ok(Placed { value, span: text.span });
         }
+        let message = format!("`{}` is no {what}", text.value);
+        Err(self.document.error(text.span, message, Some(W::mend(&text.value))))
     }
 
     /// A host name or address, without scheme, port or path.

@@ -33,8 +33,8 @@ pub struct Expectations {
     pub status: Option<Placed<u16>>,
     /// The exit code of the command, as a shell gives it (128 + n for a signal).
     pub exit: Option<Placed<i32>>,
-    /// Whose connection `outcome`, `cause`, `decision`, `rule` and `status` are about.
-    /// `None`: the last one of the step.
+    /// Whose connection `cause`, `cause-among`, `decision`, `rule`, `status` and a connection's `outcome` are about,
+    /// the last one to it. `None`: the last one of the step.
     pub host: Option<Placed<Host>>,
 }
 

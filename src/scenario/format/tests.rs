@@ -479,3 +479,16 @@ fn labs_that_are_wrong_say_so() {
     test.toml:4:9: `h3` is no application protocol (did you mean `h2`?)
     "##);
 }
+
+proptest::proptest! {
+    /// A file that is being edited is never a reason to end.
+    #[test]
+    fn a_file_with_a_hole_parses_or_says_why(from in 0..EXAMPLE.len(), length in 0..60_usize, fill in "[\\[\\]{}\"=a:.\n]{0,3}") {
+        let to = (from + length).min(EXAMPLE.len());
+        let text = format!("{}{fill}{}", &EXAMPLE[..from], &EXAMPLE[to..]);
+        if let Err(error) = parse(&text) {
+            proptest::prop_assert!(!error.message().is_empty());
+            proptest::prop_assert!(error.render(false).contains("test.toml"));
+        }
+    }
+}
