@@ -1,8 +1,11 @@
 //! `middlebox` puts a TLS-inspecting middlebox on your machine.
 
 pub mod authority;
+pub mod child;
 pub mod journal;
 pub mod net;
 pub mod policy;
 pub mod proxy;
+pub mod report;
+pub mod scenario;
 pub mod source;
