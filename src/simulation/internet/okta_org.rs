@@ -36,7 +36,7 @@ pub(super) async fn answer(
     let Ok(body) = Limited::new(body, BODY_BYTES).collect().await.map(http_body_util::Collected::to_bytes) else {
         return error(StatusCode::PAYLOAD_TOO_LARGE, "E0000003", "The request body was not well-formed.", &[]);
     };
-    let call = Received { organization, host: asked(&head).unwrap_or(host.clone()), head, body };
+    let call = Received { organization, host, head, body };
     call.answer().unwrap_or_else(|failure| {
         tracing::error!(%host, %failure, "the simulated Okta organization failed");
         error(StatusCode::INTERNAL_SERVER_ERROR, "E0000009", "Internal Server Error", &[])
@@ -45,7 +45,7 @@ pub(super) async fn answer(
 
 struct Received<'a> {
     organization: &'a Organization,
-    host: Host,
+    host: &'a Host,
     head: request::Parts,
     body: Bytes,
 }
@@ -174,7 +174,7 @@ impl Received<'_> {
             "status": "ACTIVE",
             "settings": { "userVerification": "PREFERRED", "appInstanceId": null },
             "_links": { "enroll": {
-                "href": self.organization.enroll_link(&self.host),
+                "href": self.organization.enroll_link(self.host),
                 "hints": { "allow": ["POST"] },
             }},
         });
@@ -302,13 +302,6 @@ fn oauth_error(code: &str, description: &str) -> Response<ReplyBody> {
 /// The fields of a form; of repeated ones the last.
 fn form(bytes: &[u8]) -> HashMap<String, String> {
     url::form_urlencoded::parse(bytes).into_owned().collect()
-}
-
-/// The host that the client asked for: `:authority` or `Host`.
-fn asked(head: &request::Parts) -> Option<Host> {
-    let header = || head.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
-    let text = head.uri.host().or_else(header)?;
-    crate::net::Destination::parse_or(text, 443).ok().map(|destination| destination.host)
 }
 
 fn is_loopback(uri: &Url) -> bool {

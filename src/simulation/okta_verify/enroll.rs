@@ -60,6 +60,11 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     async fn enroll(&mut self, typed: &Url) -> Result<EnrollmentIds, Stop> {
+        if typed.scheme() != "https" {
+            // What the real client says to such a URL is not published.
+            let reason = Reason::Unusable("the sign-in URL has to begin with https://".to_owned());
+            return Err(Stop { call: CallName::OrganizationStatus, reason });
+        }
         let mut organization = self.organization(CallName::OrganizationStatus, typed).await?;
         let mut base = typed.clone();
         if self.app.profile.follow_organization_link && organization.canonical.host() != typed.host() {
@@ -183,12 +188,7 @@ impl Walk<'_> {
                 answer_challenge: self.app.profile.answer_proxy_challenge,
             },
         };
-        let Attempt { result, certificate, .. } = if by == Caller::App && order.url.scheme() != "https" {
-            let reason = "the application speaks https alone".to_owned();
-            Attempt { result: Err(Fault::Protocol { reason }), certificate: None, version: None }
-        } else {
-            fetch(self.workstation, &client, &order).await
-        };
+        let Attempt { result, certificate, .. } = fetch(self.workstation, &client, &order).await;
         let (outcome, kept) = match result {
             Ok(answer) if answer.status == wanted => (CallResult::Ok { status: wanted }, Ok(answer)),
             Ok(answer) => {

@@ -67,7 +67,7 @@ pub struct Enrollment {
     pub shown: Option<String>,
     /// The lines of the event log.
     pub log: Vec<String>,
-    /// The calls in the order in which they were made; where one failed, it is the last.
+    /// The calls in the order in which they were made; where one was made and failed, it is the last.
     pub calls: Vec<Call>,
     /// The call that failed.
     pub failed_call: Option<CallName>,

@@ -61,6 +61,15 @@ async fn tunnelled_it_enrolls() {
 }
 
 #[tokio::test]
+async fn a_sign_in_url_without_tls_is_not_called() {
+    let world = World::of(vec![acme()]).await;
+    let enrollment = world.okta_verify().enroll(&url("http://acme.okta.com"), &world.workstation).await;
+    assert_eq!((enrollment.outcome, enrollment.calls.len()), (EnrollOutcome::Error, 0));
+    assert_eq!(enrollment.failed_call, Some(CallName::OrganizationStatus));
+    assert!(enrollment.log[0].ends_with("the sign-in URL has to begin with https://"), "{:?}", enrollment.log);
+}
+
+#[tokio::test]
 async fn forged_by_an_unknown_ca_it_refuses_with_the_article_s_texts() {
     let mut world = World::of(vec![acme()]).await;
     world.proxy.set("acme.okta.com", Does::Forge);

@@ -323,8 +323,13 @@ async fn shake_hands(
     match (shaken, refusal) {
         (Ok(stream), None) => Ok(stream),
         (Ok(mut stream), Some(late)) => {
-            // close_notify instead of an alert.
-            let _ = timeout(CLOSE, stream.shutdown()).await;
+            // close_notify instead of an alert. What the other side still sends is read, since a socket that is closed
+            // with bytes unread is reset, and a reset may overtake the close_notify.
+            let farewell = async {
+                stream.shutdown().await?;
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+            };
+            let _ = timeout(CLOSE, farewell).await;
             Err(Fault::Refused(late))
         }
         (Err(_), Some(refusal)) => Err(Fault::Refused(refusal)),
