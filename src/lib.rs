@@ -3,9 +3,11 @@
 pub mod authority;
 pub mod child;
 pub mod journal;
+pub mod lab;
 pub mod net;
 pub mod policy;
 pub mod proxy;
 pub mod report;
 pub mod scenario;
+pub mod simulation;
 pub mod source;
