@@ -294,6 +294,13 @@ mod tests {
     }
 
     #[test]
+    fn a_bypass_that_comes_too_late_is_not_said_to_be_passed_over() {
+        let store = store(Action::Inspect, &["inspect *", "bypass *.okta.com"]);
+        let asked = store.decide(&Subjects { sni: Sni::Name("a.okta.com"), ..connect("x.example") });
+        assert_eq!(say(&asked), "inspect: `*` (rule r1) matches the SNI a.okta.com");
+    }
+
+    #[test]
     fn without_an_sni_the_connect_host_decides() {
         let store = store(Action::Inspect, &["bypass *.okta.com", "bypass 10.0.0.0/8"]);
         for sni in [Sni::Absent, Sni::NotTls] {

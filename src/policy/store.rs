@@ -330,6 +330,14 @@ action = "bypass"
     }
 
     #[test]
+    fn live_rules_stay_above_what_the_file_brings_on_top() {
+        let lab = Lab::new(FILE, &[]);
+        lab.add("live", None);
+        lab.edit(&format!("[[rule]]\npattern = \"new\"\naction = \"block\"\n{FILE}")).unwrap();
+        assert_eq!(lab.list(), "r3:live r4:new r1:*.okta.com r2:b.example");
+    }
+
+    #[test]
     fn a_reload_that_means_the_same_keeps_the_epoch_and_moves_the_lines() {
         let lab = Lab::new(FILE, &[]);
         assert_eq!(lab.store.reload_file().unwrap(), None);
