@@ -222,3 +222,108 @@ impl From<RuleRefused> for ChangeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PolicyConfig, PolicyStore};
+    use super::*;
+
+    fn store(command_line: &[&str]) -> PolicyStore {
+        let spec = |pattern: &&str| RuleSpec::new(*pattern, Action::Bypass);
+        let command_line = command_line.iter().map(spec).collect();
+        PolicyStore::new(PolicyConfig { command_line, ..PolicyConfig::default() }).unwrap()
+    }
+
+    fn list(store: &PolicyStore) -> String {
+        let line = |rule: &std::sync::Arc<Rule>| format!("{}:{}", rule.id, rule.pattern);
+        store.current().rules().iter().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    fn add(pattern: &str, at: Option<usize>) -> Change {
+        Change::Add { rule: RuleSpec::new(pattern, Action::Bypass), at }
+    }
+
+    #[test]
+    fn live_rules_go_to_the_top_or_where_they_are_told() {
+        let store = store(&["a", "b"]);
+        store.change(add("c", None), None).unwrap();
+        store.change(add("d", None), None).unwrap();
+        assert_eq!(list(&store), "r4:d r3:c r1:a r2:b");
+        store.change(add("e", Some(4)), None).unwrap();
+        store.change(add("f", Some(6)), None).unwrap();
+        assert_eq!(list(&store), "r4:d r3:c r1:a r5:e r2:b r6:f");
+        for at in [0, 8] {
+            let refused = store.change(add("g", Some(at)), None).unwrap_err().to_string();
+            assert_eq!(refused, format!("there is no place {at}; count from 1 at the top to 7 at the end"));
+        }
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_keeps_the_epoch() {
+        let store = store(&["x"]);
+        let epochs = store.subscribe();
+        let first = store.change(add("*.okta.com", None), None).unwrap();
+        assert_eq!((first.epoch, first.changed), (2, true));
+        store.change(add("b", None), None).unwrap();
+        let again = store.change(add("*.OKTA.com.", None), None).unwrap();
+        assert_eq!((again.epoch, again.changed, &again.rules), (3, false, &first.rules));
+        // Where a rule with another action stands between, the order matters.
+        let inspect = RuleSpec::new("c.okta.com", Action::Inspect);
+        store.change(Change::Add { rule: inspect, at: None }, None).unwrap();
+        assert!(store.change(add("*.okta.com", None), None).unwrap().changed);
+        assert!(!store.change(Change::Enable(Selector::new("b")), None).unwrap().changed);
+        assert!(!store.change(Change::SetDefault(Action::Inspect), None).unwrap().changed);
+        assert_eq!((store.current().epoch(), *epochs.borrow()), (5, 5));
+        assert!(store.change(Change::SetDefault(Action::Block), None).unwrap().changed);
+        assert_eq!((store.current().default_action(), *epochs.borrow()), (Action::Block, 6));
+    }
+
+    #[test]
+    fn a_pattern_selects_all_that_mean_it_and_an_id_one() {
+        let store = store(&["okta.com", "OKTA.com.", "okta.com:443"]);
+        let applied = store.change(Change::Disable(Selector::new("Okta.com")), None).unwrap();
+        assert_eq!(applied.rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["r1", "r2"]);
+        assert!(applied.rules.iter().all(|rule| !rule.enabled));
+        store.change(Change::Remove(Selector::new("r2")), None).unwrap();
+        assert_eq!(list(&store), "r1:okta.com r3:okta.com:443");
+        let wrong =
+            |selector: &str| store.change(Change::Remove(Selector::new(selector)), None).unwrap_err().to_string();
+        assert_eq!(wrong("okta.cm"), "no rule has the id or the pattern `okta.cm`; did you mean `okta.com`?");
+        assert_eq!(wrong("r2"), "no rule has the id or the pattern `r2`");
+    }
+
+    #[test]
+    fn a_refused_change_leaves_no_trace() {
+        let store = store(&["a"]);
+        let refused = |change, expected| store.change(change, expected).unwrap_err();
+        assert!(matches!(refused(add("b", None), Some(7)), ChangeError::Conflict { epoch: 1 }));
+        assert!(matches!(refused(add("*b", None), None), ChangeError::Pattern(_)));
+        let named = |id: &str| Change::Add {
+            rule: RuleSpec { id: Some(id.into()), ..RuleSpec::new("b", Action::Block) },
+            at: None,
+        };
+        assert!(matches!(refused(named("r9"), None), ChangeError::Id(RuleIdError::Reserved(_))));
+        let two = vec![RuleSpec::new("b", Action::Bypass), RuleSpec::new("a b", Action::Bypass)];
+        assert!(matches!(refused(Change::Replace(two), None), ChangeError::Pattern(_)));
+        assert_eq!((list(&store).as_str(), store.current().epoch()), ("r1:a", 1));
+        store.change(named("mine"), Some(1)).unwrap();
+        assert!(matches!(refused(named("mine"), None), ChangeError::Id(RuleIdError::Taken(_))));
+        assert_eq!(list(&store), "mine:b r1:a");
+    }
+
+    #[test]
+    fn replaced_live_rules_that_stay_keep_their_ids() {
+        let store = store(&["x"]);
+        let replace = |patterns: &[&str]| {
+            let specs = patterns.iter().map(|pattern| RuleSpec::new(*pattern, Action::Bypass)).collect();
+            store.change(Change::Replace(specs), None).unwrap().changed
+        };
+        assert!(replace(&["a", "b"]));
+        assert_eq!(list(&store), "r2:a r3:b r1:x");
+        assert!(!replace(&["a", "b"]));
+        assert!(replace(&["c", "b"]));
+        assert_eq!(list(&store), "r4:c r3:b r1:x");
+        assert!(replace(&[]));
+        assert_eq!(list(&store), "r1:x");
+    }
+}

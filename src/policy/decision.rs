@@ -218,3 +218,157 @@ impl Serialize for Why {
         serializer.collect_str(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Change, PolicyConfig, PolicyStore, RuleSpec, Selector};
+    use super::*;
+
+    /// A store with rules written `bypass *.okta.com`.
+    fn store(default: Action, rules: &[&str]) -> PolicyStore {
+        let spec = |rule: &&str| {
+            let (action, pattern) = rule.split_once(' ').unwrap();
+            RuleSpec::new(pattern, action.parse().unwrap())
+        };
+        let command_line = rules.iter().map(spec).collect();
+        PolicyStore::new(PolicyConfig { default: Some(default), command_line, ..PolicyConfig::default() }).unwrap()
+    }
+
+    fn connect(host: &str) -> Subjects<'_> {
+        let client = Some("192.0.2.77".parse().unwrap());
+        Subjects { connect_host: Some(host), port: 443, sni: Sni::NotYet, address: None, certificate: None, client }
+    }
+
+    fn transparent(address: &str) -> Subjects<'_> {
+        Subjects { connect_host: None, address: Some(address.parse().unwrap()), ..connect("") }
+    }
+
+    fn say(asked: &Asked) -> String {
+        match asked {
+            Asked::Decided(decision) => format!("{}: {}", decision.action, decision.why),
+            Asked::Needs(need) => format!("needs {need:?}"),
+        }
+    }
+
+    #[test]
+    fn before_the_hello_only_a_block_decides() {
+        let store = store(Action::Inspect, &["bypass *.okta.com", "block evil.example", "block okta.com:25"]);
+        let ask = |host| say(&store.decide(&connect(host)));
+        assert_eq!(ask("evil.example"), "block: `evil.example` (rule r2) matches the CONNECT host evil.example");
+        assert_eq!(ask("acme.okta.com"), "needs Hello");
+        assert_eq!(ask("okta.com"), "needs Hello");
+        assert_eq!(say(&store.decide(&transparent("192.0.2.1"))), "needs Hello");
+    }
+
+    #[test]
+    fn a_blocked_connect_host_stays_blocked_whatever_the_sni() {
+        let store = store(Action::Inspect, &["inspect good.example", "block evil.example"]);
+        let asked = store.decide(&Subjects { sni: Sni::Name("good.example"), ..connect("evil.example") });
+        assert_eq!(say(&asked), "block: `evil.example` (rule r2) matches the CONNECT host evil.example");
+        let asked = store.decide(&Subjects { sni: Sni::Name("evil.example"), ..connect("good.example") });
+        assert_eq!(say(&asked), "block: `evil.example` (rule r2) matches the SNI evil.example");
+    }
+
+    #[test]
+    fn the_sni_counts_and_a_bypass_needs_both() {
+        let store = store(Action::Inspect, &["inspect raw.okta.com", "bypass *.okta.com"]);
+        let ask = |host, sni| say(&store.decide(&Subjects { sni: Sni::Name(sni), ..connect(host) }));
+        assert_eq!(
+            ask("acme.okta.com", "ACME.okta.com."),
+            "bypass: `*.okta.com` (rule r2) matches the SNI ACME.okta.com."
+        );
+        assert_eq!(ask("b.okta.com", "a.okta.com"), "bypass: `*.okta.com` (rule r2) matches the SNI a.okta.com");
+        assert_eq!(
+            ask("192.0.2.1", "a.okta.com"),
+            "inspect: rule r2 matches the SNI a.okta.com, but not the CONNECT host 192.0.2.1; a bypass needs both; \
+             no other rule matches; the default is inspect"
+        );
+        assert_eq!(ask("a.okta.com", "evil.example"), "inspect: no rule matches; the default is inspect");
+        assert_eq!(ask("x.example", "raw.okta.com"), "inspect: `raw.okta.com` (rule r1) matches the SNI raw.okta.com");
+        let store = self::store(Action::Block, &["inspect x.example", "bypass *.okta.com", "inspect .okta.com"]);
+        assert_eq!(
+            say(&store.decide(&Subjects { sni: Sni::Name("a.okta.com"), ..connect("x.example") })),
+            "inspect: rule r2 matches the SNI a.okta.com, but not the CONNECT host x.example; a bypass needs both; \
+             `.okta.com` (rule r3) matches the SNI a.okta.com"
+        );
+    }
+
+    #[test]
+    fn a_bypass_that_comes_too_late_is_not_said_to_be_passed_over() {
+        let store = store(Action::Inspect, &["inspect *", "bypass *.okta.com"]);
+        let asked = store.decide(&Subjects { sni: Sni::Name("a.okta.com"), ..connect("x.example") });
+        assert_eq!(say(&asked), "inspect: `*` (rule r1) matches the SNI a.okta.com");
+    }
+
+    #[test]
+    fn without_an_sni_the_connect_host_decides() {
+        let store = store(Action::Inspect, &["bypass *.okta.com", "bypass 10.0.0.0/8"]);
+        for sni in [Sni::Absent, Sni::NotTls] {
+            let ask = |host| say(&store.decide(&Subjects { sni, ..connect(host) }));
+            assert_eq!(ask("a.okta.com"), "bypass: `*.okta.com` (rule r1) matches the CONNECT host a.okta.com");
+            assert_eq!(ask("10.9.8.7"), "bypass: `10.0.0.0/8` (rule r2) matches the CONNECT host 10.9.8.7");
+            assert_eq!(ask("b.example"), "inspect: no rule matches; the default is inspect");
+        }
+    }
+
+    #[test]
+    fn addresses_are_literal_targets_and_original_destinations_and_never_resolved() {
+        let store = store(Action::Inspect, &["bypass 10.0.0.0/8", "block *.evil.example"]);
+        let any = Sni::Name("any.example");
+        let literal = store.decide(&Subjects { sni: any, ..connect("10.9.8.7") });
+        assert_eq!(say(&literal), "bypass: `10.0.0.0/8` (rule r1) matches the CONNECT host 10.9.8.7");
+        let original = store.decide(&Subjects { sni: any, ..transparent("::ffff:10.9.8.7") });
+        assert_eq!(say(&original), "bypass: `10.0.0.0/8` (rule r1) matches the address 10.9.8.7");
+        let resolved = Subjects { sni: any, address: Some("10.9.8.7".parse().unwrap()), ..connect("any.example") };
+        assert_eq!(say(&store.decide(&resolved)), "inspect: no rule matches; the default is inspect");
+        // Nor does an SNI that looks like one count as one.
+        let claimed = Subjects { sni: Sni::Name("10.9.8.7"), ..connect("any.example") };
+        assert_eq!(say(&store.decide(&claimed)), "inspect: no rule matches; the default is inspect");
+        let absent = store.decide(&Subjects { sni: Sni::Absent, ..transparent("11.0.0.1") });
+        assert_eq!(absent.decision().unwrap().subject.as_ref().unwrap().to_string(), "address 11.0.0.1");
+    }
+
+    #[test]
+    fn ports_and_clients_are_conditions() {
+        let mut spec = RuleSpec::new("okta.com:443", Action::Bypass);
+        spec.clients = vec!["192.0.2.0/24".parse().unwrap()];
+        let mut web = RuleSpec::new(".okta.com", Action::Block);
+        web.ports = vec!["8000-8999".parse().unwrap()];
+        let config = PolicyConfig { command_line: vec![spec, web], ..PolicyConfig::default() };
+        let store = PolicyStore::new(config).unwrap();
+        let ask = |port, client: Option<&str>| {
+            let client = client.map(|client| client.parse().unwrap());
+            let asked = store.decide(&Subjects { port, client, sni: Sni::Absent, ..connect("okta.com") });
+            asked.decision().unwrap().action
+        };
+        assert_eq!(ask(443, Some("192.0.2.9")), Action::Bypass);
+        assert_eq!(ask(443, Some("::ffff:192.0.2.9")), Action::Bypass);
+        assert_eq!(ask(443, Some("198.51.100.1")), Action::Inspect);
+        assert_eq!(ask(443, None), Action::Inspect);
+        assert_eq!(ask(444, Some("192.0.2.9")), Action::Inspect);
+        assert_eq!(ask(8443, Some("192.0.2.9")), Action::Block);
+    }
+
+    #[test]
+    fn a_decision_serialises_for_records_and_counts_once_asked_to() {
+        let store = store(Action::Inspect, &["bypass *.okta.com"]);
+        let asked = store.decide(&Subjects { sni: Sni::Name("acme.okta.com"), ..connect("acme.okta.com") });
+        let decision = asked.decision().unwrap();
+        assert_eq!(
+            serde_json::to_value(decision).unwrap(),
+            serde_json::json!({
+                "action": "bypass",
+                "rule": {"id": "r1", "pattern": "*.okta.com", "note": null, "source": "command-line", "line": null},
+                "subject": {"kind": "sni", "text": "acme.okta.com"},
+                "why": "`*.okta.com` (rule r1) matches the SNI acme.okta.com",
+                "epoch": 1,
+            })
+        );
+        assert_eq!(store.current().rules()[0].hits(), 0);
+        store.count_hit(decision);
+        // The count belongs to the rule, whatever policy it is part of.
+        store.change(Change::Disable(Selector::new("r1")), None).unwrap();
+        store.count_hit(decision);
+        assert_eq!(store.current().rules()[0].hits(), 2);
+    }
+}

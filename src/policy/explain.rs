@@ -149,3 +149,66 @@ impl Serialize for Verdict {
         serializer.collect_str(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Action, Change, PolicyConfig, PolicyStore, RuleSpec, Selector, Sni};
+    use super::*;
+
+    #[test]
+    fn each_rule_says_why_it_does_or_does_not() {
+        let mut ports = RuleSpec::new("a.okta.com", Action::Block);
+        ports.ports = vec!["8000-8999".parse().unwrap()];
+        let mut clients = RuleSpec::new("a.okta.com", Action::Block);
+        clients.clients = vec!["10.0.0.0/8".parse().unwrap()];
+        let bypass = |pattern: &str| RuleSpec::new(pattern, Action::Bypass);
+        let inspect = |pattern: &str| RuleSpec::new(pattern, Action::Inspect);
+        let command_line = vec![
+            bypass("*.a.okta.com"),
+            bypass("okta.com"),
+            bypass("a.okta.com:8443"),
+            ports,
+            clients,
+            inspect("10.0.0.0/8"),
+            bypass("a.okta.com"),
+            inspect(".okta.com"),
+            inspect("*"),
+            bypass("*.okta.com"),
+        ];
+        let store = PolicyStore::new(PolicyConfig { command_line, ..PolicyConfig::default() }).unwrap();
+        store.change(Change::Disable(Selector::new("r9")), None).unwrap();
+        let subjects = Subjects {
+            connect_host: Some("x.example"),
+            port: 443,
+            sni: Sni::Name("a.okta.com"),
+            address: None,
+            certificate: None,
+            client: None,
+        };
+        let explanation = store.current().explain(&subjects);
+        let lines: Vec<_> = explanation.rules.iter().map(|line| format!("{} {}", line.rule.id, line.verdict)).collect();
+        assert_eq!(
+            lines,
+            [
+                "r1 does not match the SNI a.okta.com: it covers the names below a.okta.com and not a.okta.com itself; \
+                 `.a.okta.com` covers both",
+                "r2 does not match the SNI a.okta.com: it covers okta.com alone; `.okta.com` covers the names below as \
+                 well",
+                "r3 is for port 8443",
+                "r4 is for ports 8000-8999",
+                "r5 is for clients in 10.0.0.0/8",
+                "r6 matches addresses, and the connection is for a name",
+                "r7 matches the SNI a.okta.com, but not the CONNECT host x.example; a bypass needs both",
+                "r8 matches the SNI a.okta.com and decides",
+                "r9 would match, but is disabled",
+                "r10 matches the SNI a.okta.com, but not the CONNECT host x.example; a bypass needs both",
+            ]
+        );
+        assert_eq!(explanation.asked, store.decide(&subjects));
+        let earlier =
+            store.current().explain(&Subjects { sni: Sni::NotYet, connect_host: Some("a.okta.com"), ..subjects });
+        assert_eq!(serde_json::to_value(&earlier.asked).unwrap(), serde_json::json!({"needs": "hello"}));
+        assert_eq!(earlier.rules[6].verdict.to_string(), "matches the CONNECT host a.okta.com and decides");
+        assert_eq!(earlier.rules[7].verdict.to_string(), "matches, but rule r7 comes before it");
+    }
+}

@@ -15,7 +15,10 @@ use crate::source::Document;
 /// The text of the file with the live changes in it.
 pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, PolicyError> {
     let layout = || PolicyError::Layout { path: document.name().to_owned() };
-    let mut toml: DocumentMut = document.text().parse().map_err(|_| layout())?;
+    // Editors on Windows end lines with CR LF, and new lines shall end as the others do.
+    let crlf = document.text().contains("\r\n");
+    let text = if crlf { document.text().replace("\r\n", "\n") } else { document.text().to_owned() };
+    let mut toml: DocumentMut = text.parse().map_err(|_| layout())?;
     let mut written: Vec<Option<Table>> = match toml.get("rule") {
         None => Vec::new(),
         Some(Item::ArrayOfTables(tables)) => tables.iter().cloned().map(Some).collect(),
@@ -86,13 +89,17 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
     if let Some(default) = layers.live_default {
         set(&mut toml, "default", default.as_str().into());
         // The heading of the file stays its heading.
-        if let (true, Some(first)) = (bare, tables.first_mut()) {
-            let heading = take_comments(first);
+        if bare && tables.is_empty() {
+            comments.push_str(toml.trailing().as_str().unwrap_or_default());
+            toml.set_trailing("");
+        }
+        if bare && let Some(first) = tables.first_mut() {
+            comments = take_comments(first);
             let rest = prefix(first);
             first.decor_mut().set_prefix(format!("\n{}", rest.trim_start_matches('\n')));
-            if let Some(mut key) = toml.key_mut("default") {
-                key.leaf_decor_mut().set_prefix(heading);
-            }
+        }
+        if bare && let Some(mut key) = toml.key_mut("default") {
+            key.leaf_decor_mut().set_prefix(std::mem::take(&mut comments));
         }
     }
     if tables.is_empty() {
@@ -109,7 +116,8 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
         let trailing = toml.trailing().as_str().unwrap_or_default().to_owned();
         toml.set_trailing(format!("{comments}{trailing}"));
     }
-    Ok(toml.to_string())
+    let text = toml.to_string();
+    Ok(if crlf { text.replace('\n', "\r\n") } else { text })
 }
 
 /// A removed rule: only the comments that stand apart from it are left.
@@ -212,4 +220,121 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Action, Change, PolicyConfig, PolicyStore, RuleSpec, Selector};
+    use super::*;
+
+    fn store(path: &Path) -> PolicyStore {
+        PolicyStore::new(PolicyConfig { file: Some(path.to_owned()), ..PolicyConfig::default() }).unwrap()
+    }
+
+    fn list(store: &PolicyStore) -> Vec<String> {
+        let view = |rule: &Arc<Rule>| {
+            let mut view = serde_json::to_value(rule.view()).unwrap();
+            for key in ["id", "source", "line", "hits"] {
+                view.as_object_mut().unwrap().remove(key);
+            }
+            view.to_string()
+        };
+        store.current().rules().iter().map(view).collect()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Move {
+        Add(u8, usize),
+        Remove(usize),
+        Switch(usize, bool),
+        Default(Action),
+        Save,
+        Edit,
+    }
+
+    fn moves() -> impl Strategy<Value = Vec<Move>> {
+        let one = prop_oneof![
+            4 => (any::<u8>(), 0..9usize).prop_map(|(name, at)| Move::Add(name, at)),
+            2 => (0..9usize).prop_map(Move::Remove),
+            2 => (0..9usize, any::<bool>()).prop_map(|(at, on)| Move::Switch(at, on)),
+            1 => prop::sample::select(vec![Action::Inspect, Action::Block]).prop_map(Move::Default),
+            2 => Just(Move::Save),
+            1 => Just(Move::Edit),
+        ];
+        prop::collection::vec(one, 0..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_saved_policy_is_the_one_that_ran(moves in moves(), command_line in prop::collection::vec(0..9u8, 0..3)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("policy.toml");
+            fs::write(&path, "# Heading.\n\n# One.\n[[rule]]\npattern = \"one\"\naction = \"block\"\n").unwrap();
+            let typed: Vec<_> =
+                command_line.iter().map(|n| RuleSpec::new(format!("typed{n}"), Action::Inspect)).collect();
+            let config = PolicyConfig { command_line: typed, file: Some(path.clone()), ..PolicyConfig::default() };
+            let store = PolicyStore::new(config).unwrap();
+            for step in moves {
+                let at = |at: usize| {
+                    let policy = store.current();
+                    policy.rules().get(at % policy.rules().len().max(1)).map(|rule| Selector::new(rule.id.as_str()))
+                };
+                let change = match step {
+                    Move::Add(name, at) => {
+                        let mut rule = RuleSpec::new(format!("host{name}.example"), Action::Bypass);
+                        rule.ports = vec!["443".parse().unwrap(), "8000-8999".parse().unwrap()];
+                        rule.clients = vec!["10.0.0.0/8".parse().unwrap()];
+                        rule.note = Some("why \"so\"".to_owned()).filter(|_| name % 2 == 0);
+                        rule.enabled = name % 3 != 0;
+                        Some(Change::Add { rule, at: Some(at % (store.current().rules().len() + 1) + 1) })
+                    }
+                    Move::Remove(place) => at(place).map(Change::Remove),
+                    Move::Switch(place, true) => at(place).map(Change::Enable),
+                    Move::Switch(place, false) => at(place).map(Change::Disable),
+                    Move::Default(action) => Some(Change::SetDefault(action)),
+                    Move::Save => {
+                        prop_assert!(!store.save().unwrap().changed);
+                        None
+                    }
+                    Move::Edit => {
+                        let text = fs::read_to_string(&path).unwrap();
+                        fs::write(&path, format!("{text}# edited\n")).unwrap();
+                        prop_assert!(!store.reload_file().unwrap().unwrap().changed);
+                        None
+                    }
+                };
+                if let Some(change) = change {
+                    store.change(change, None).unwrap();
+                }
+            }
+            prop_assert!(!store.save().unwrap().changed);
+            let fresh = self::store(&path);
+            let mut running = list(&store);
+            running.retain(|rule| !rule.contains("typed"));
+            prop_assert_eq!(list(&fresh), running);
+            prop_assert_eq!(fresh.current().default_action(), store.current().default_action());
+            let text = fs::read_to_string(&path).unwrap();
+            prop_assert_eq!(text.matches("# Heading.").count(), 1, "{}", text);
+            prop_assert!(text.starts_with("# Heading."), "{}", text);
+        }
+    }
+
+    #[test]
+    fn lines_end_as_those_of_the_file_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        fs::write(&path, "default = \"block\" # strict\r\n").unwrap();
+        let store = store(&path);
+        let rule = RuleSpec::new("okta.com", Action::Bypass);
+        store.change(Change::Add { rule, at: None }, None).unwrap();
+        store.change(Change::SetDefault(Action::Inspect), None).unwrap();
+        store.save().unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "default = \"inspect\" # strict\r\n\r\n[[rule]]\r\npattern = \"okta.com\"\r\naction = \"bypass\"\r\n"
+        );
+    }
 }

@@ -243,3 +243,213 @@ impl From<RuleRefused> for PolicyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::Selector;
+    use super::*;
+
+    const FILE: &str = r#"# Our policy.
+
+# What pins.
+[[rule]]
+pattern = "*.okta.com"
+action = "bypass"
+
+[[rule]]
+pattern = "b.example"
+action = "bypass"
+"#;
+
+    struct Lab {
+        folder: tempfile::TempDir,
+        store: PolicyStore,
+    }
+
+    impl Lab {
+        fn new(text: &str, command_line: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("policy.toml");
+            fs::write(&file, text).unwrap();
+            let command_line = command_line.iter().map(|pattern| RuleSpec::new(*pattern, Action::Inspect)).collect();
+            let config = PolicyConfig { command_line, file: Some(file), ..PolicyConfig::default() };
+            Self { folder, store: PolicyStore::new(config).unwrap() }
+        }
+
+        fn edit(&self, text: &str) -> Result<Option<Applied>, PolicyError> {
+            fs::write(self.folder.path().join("policy.toml"), text).unwrap();
+            self.store.reload_file()
+        }
+
+        fn add(&self, pattern: &str, at: Option<usize>) {
+            self.store.change(Change::Add { rule: RuleSpec::new(pattern, Action::Bypass), at }, None).unwrap();
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.folder.path().join("policy.toml")).unwrap()
+        }
+
+        fn list(&self) -> String {
+            let line =
+                |rule: &Arc<Rule>| format!("{}:{}{}", rule.id, rule.pattern, if rule.enabled { "" } else { "-" });
+            self.store.current().rules().iter().map(line).collect::<Vec<_>>().join(" ")
+        }
+    }
+
+    #[test]
+    fn layers_stand_above_one_another() {
+        let lab = Lab::new(FILE, &["c"]);
+        lab.add("live", None);
+        assert_eq!(lab.list(), "r4:live r1:c r2:*.okta.com r3:b.example");
+        let lines: Vec<_> = lab.store.current().view().rules.iter().map(|rule| rule.line).collect();
+        assert_eq!(lines, [None, None, Some(5), Some(9)]);
+    }
+
+    #[test]
+    fn changes_survive_a_reload_and_so_do_ids_and_hits() {
+        let lab = Lab::new(FILE, &["c"]);
+        lab.add("live", None);
+        lab.add("amid", Some(4));
+        lab.store.change(Change::Disable(Selector::new("*.okta.com")), None).unwrap();
+        lab.store.change(Change::Remove(Selector::new("c")), None).unwrap();
+        lab.store.current().rules()[1].hits.add_one();
+        assert_eq!(lab.list(), "r4:live r2:*.okta.com- r5:amid r3:b.example");
+
+        let longer = format!("[[rule]]\npattern = \"new\"\naction = \"block\"\n{FILE}");
+        let applied = lab.edit(&longer).unwrap().unwrap();
+        assert_eq!(applied.rules.iter().map(|rule| &*rule.pattern).collect::<Vec<_>>(), ["new"]);
+        assert_eq!(lab.list(), "r4:live r6:new r2:*.okta.com- r5:amid r3:b.example");
+        assert_eq!(lab.store.current().rules()[2].hits(), 1);
+
+        // A removed rule stays away although the file still brings it.
+        lab.store.change(Change::Remove(Selector::new("b.example")), None).unwrap();
+        assert!(lab.edit(FILE).unwrap().unwrap().changed);
+        assert_eq!(lab.list(), "r4:live r2:*.okta.com- r5:amid");
+    }
+
+    #[test]
+    fn live_rules_stay_above_what_the_file_brings_on_top() {
+        let lab = Lab::new(FILE, &[]);
+        lab.add("live", None);
+        lab.edit(&format!("[[rule]]\npattern = \"new\"\naction = \"block\"\n{FILE}")).unwrap();
+        assert_eq!(lab.list(), "r3:live r4:new r1:*.okta.com r2:b.example");
+    }
+
+    #[test]
+    fn a_reload_that_means_the_same_keeps_the_epoch_and_moves_the_lines() {
+        let lab = Lab::new(FILE, &[]);
+        assert_eq!(lab.store.reload_file().unwrap(), None);
+        let applied = lab.edit(&format!("# one more line\n{FILE}")).unwrap().unwrap();
+        assert_eq!((applied.epoch, applied.changed), (1, false));
+        assert_eq!(lab.store.current().rules()[0].line, Some(6));
+    }
+
+    #[test]
+    fn a_rejected_file_leaves_the_policy_in_force() {
+        let lab = Lab::new(FILE, &["only.native"]);
+        let before = lab.list();
+        let error = lab.edit("[[rule]]\npattern = \"*okta.com\"\naction = \"bypass\"\n").unwrap_err().to_string();
+        assert!(error.contains("policy.toml:2:12: a wildcard stands alone before a dot"), "{error}");
+        fs::remove_file(lab.folder.path().join("policy.toml")).unwrap();
+        assert!(matches!(lab.store.reload_file(), Err(PolicyError::Document(DocumentError::Read { .. }))));
+        assert_eq!((lab.list(), lab.store.current().epoch()), (before, 1));
+        let refused = lab.store.change(Change::Reload, None).unwrap_err();
+        assert!(matches!(refused, ChangeError::Policy(_)));
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file_and_live_before_both() {
+        let lab = Lab::new("default = \"block\"\n", &[]);
+        assert_eq!(lab.store.current().default_action(), Action::Block);
+        lab.edit("default = \"bypass\"\n").unwrap();
+        assert_eq!(lab.store.current().default_action(), Action::Bypass);
+        lab.store.change(Change::SetDefault(Action::Inspect), None).unwrap();
+        lab.edit("default = \"block\"\n").unwrap();
+        assert_eq!(lab.store.current().default_action(), Action::Inspect);
+    }
+
+    #[test]
+    fn saving_keeps_comments_and_decides_as_before() {
+        let lab = Lab::new(FILE, &[]);
+        lab.add("top.example", None);
+        lab.add("amid.example:8443", Some(3));
+        lab.add("end.example", Some(5));
+        lab.store.change(Change::Disable(Selector::new("b.example")), None).unwrap();
+        let before = (lab.list(), lab.store.current().epoch());
+        let applied = lab.store.save().unwrap();
+        assert_eq!((applied.changed, applied.rules.len()), (false, 3));
+        insta::assert_snapshot!(lab.text());
+        assert_eq!((lab.list(), lab.store.current().epoch()), before);
+        assert_eq!(lab.store.reload_file().unwrap(), None);
+        assert!(lab.store.current().rules().iter().all(|rule| rule.source == Source::File && rule.line.is_some()));
+        let fresh = PolicyStore::new(PolicyConfig { file: lab.store.file.clone(), ..PolicyConfig::default() }).unwrap();
+        let patterns = |store: &PolicyStore| {
+            store.current().rules().iter().map(|rule| rule.pattern.canonical()).collect::<Vec<_>>()
+        };
+        assert_eq!(patterns(&fresh), patterns(&lab.store));
+
+        // Removing the first rule leaves the heading of the file.
+        lab.store.change(Change::Remove(Selector::new("top.example")), None).unwrap();
+        lab.store.change(Change::Remove(Selector::new("b.example")), None).unwrap();
+        lab.store.change(Change::SetDefault(Action::Block), None).unwrap();
+        lab.store.save().unwrap();
+        insta::assert_snapshot!(lab.text());
+        assert_eq!(lab.list(), "r1:*.okta.com r4:amid.example:8443 r5:end.example");
+    }
+
+    #[test]
+    fn rules_saved_from_above_the_command_line_stay_above_it() {
+        let lab = Lab::new(FILE, &["c"]);
+        lab.add("live", None);
+        lab.store.save().unwrap();
+        assert_eq!(lab.list(), "r4:live r1:c r2:*.okta.com r3:b.example");
+        lab.edit(&format!("{}\n", lab.text())).unwrap();
+        lab.add("newer", None);
+        lab.store.save().unwrap();
+        assert_eq!(lab.list(), "r5:newer r4:live r1:c r2:*.okta.com r3:b.example");
+    }
+
+    #[test]
+    fn what_cannot_be_saved_changes_no_byte() {
+        let inline = "rule = [{ pattern = \"a\", action = \"bypass\" }]\n";
+        let lab = Lab::new(inline, &[]);
+        lab.add("live", None);
+        assert!(matches!(lab.store.save(), Err(PolicyError::Layout { .. })));
+        assert_eq!(lab.text(), inline);
+        let none = PolicyStore::new(PolicyConfig::default()).unwrap();
+        assert!(matches!(none.save(), Err(PolicyError::NoFile)));
+        // A file that was broken meanwhile is neither taken over nor overwritten.
+        let lab = Lab::new(FILE, &[]);
+        lab.add("live", None);
+        fs::write(lab.folder.path().join("policy.toml"), "default = 1").unwrap();
+        assert!(matches!(lab.store.save(), Err(PolicyError::Document(_))));
+        assert_eq!(lab.text(), "default = 1");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn saving_keeps_the_mode_and_the_link() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real.toml");
+        let link = folder.path().join("policy.toml");
+        fs::write(&real, "# nothing yet\n").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("real.toml", &link).unwrap();
+        let config = PolicyConfig { file: Some(link.clone()), ..PolicyConfig::default() };
+        let store = PolicyStore::new(config).unwrap();
+        let rule = RuleSpec::new("okta.com", Action::Bypass);
+        store.change(Change::Add { rule, at: None }, None).unwrap();
+        store.save().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::read_to_string(&real).unwrap(),
+            "# nothing yet\n\n[[rule]]\npattern = \"okta.com\"\naction = \"bypass\"\n"
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

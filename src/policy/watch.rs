@@ -140,3 +140,93 @@ pub async fn watch(store: Arc<PolicyStore>, stop: CancellationToken, on_event: i
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::PolicyConfig;
+    use super::*;
+
+    const GOOD: &str = "[[rule]]\npattern = \"okta.com\"\naction = \"bypass\"\n";
+
+    fn watched() -> (tempfile::TempDir, PathBuf, Watcher) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.toml");
+        fs::write(&file, "").unwrap();
+        let config = PolicyConfig { file: Some(file.clone()), ..PolicyConfig::default() };
+        let mut watcher = Watcher::new(Arc::new(PolicyStore::new(config).unwrap()));
+        assert_eq!(looks(&mut watcher, 5), "-----");
+        (folder, file, watcher)
+    }
+
+    /// What some looks in a row see, a letter for each.
+    fn looks(watcher: &mut Watcher, count: usize) -> String {
+        let letter = |_| match watcher.check() {
+            None => '-',
+            Some(ReloadEvent::Reloaded { .. }) => 'R',
+            Some(ReloadEvent::Rejected(_)) => 'X',
+            Some(ReloadEvent::Unchanged) => 'U',
+        };
+        (0..count).map(letter).collect()
+    }
+
+    #[test]
+    fn an_edit_counts_once_it_has_settled() {
+        let (_folder, file, mut watcher) = watched();
+        fs::write(&file, GOOD).unwrap();
+        assert_eq!(looks(&mut watcher, 4), "-R--");
+        fs::write(&file, format!("# a comment\n{GOOD}")).unwrap();
+        assert_eq!(looks(&mut watcher, 4), "-U--");
+        assert_eq!(watcher.store.current().epoch(), 2);
+    }
+
+    #[test]
+    fn a_half_written_file_is_waited_for() {
+        let (_folder, file, mut watcher) = watched();
+        fs::write(&file, &GOOD[..30]).unwrap();
+        assert_eq!(looks(&mut watcher, 3), "---");
+        fs::write(&file, GOOD).unwrap();
+        assert_eq!(looks(&mut watcher, 4), "-R--");
+    }
+
+    #[test]
+    fn a_bad_file_is_reported_once_and_its_mend_comes_into_force() {
+        let (_folder, file, mut watcher) = watched();
+        fs::write(&file, "default = \"inspct\"").unwrap();
+        assert_eq!(looks(&mut watcher, 8), "---X----");
+        assert_eq!(watcher.store.current().epoch(), 1);
+        fs::write(&file, GOOD).unwrap();
+        assert_eq!(looks(&mut watcher, 3), "-R-");
+    }
+
+    #[test]
+    fn a_replaced_file_is_followed_and_a_missing_one_reported_once() {
+        let (folder, file, mut watcher) = watched();
+        let other = folder.path().join("other");
+        fs::write(&other, GOOD).unwrap();
+        fs::rename(&other, &file).unwrap();
+        assert_eq!(looks(&mut watcher, 3), "-R-");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(looks(&mut watcher, 2), "--");
+        fs::write(&file, GOOD).unwrap();
+        assert_eq!(looks(&mut watcher, 3), "---");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(looks(&mut watcher, 8), "---X----");
+        fs::write(&file, "").unwrap();
+        assert_eq!(looks(&mut watcher, 3), "-R-");
+    }
+
+    #[tokio::test]
+    async fn watching_reports_and_stops() {
+        let (_folder, file, watcher) = watched();
+        fs::write(&file, GOOD).unwrap();
+        let stop = CancellationToken::new();
+        let (send, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let task = tokio::spawn(watch(watcher.store.clone(), stop.clone(), move |event| drop(send.send(event))));
+        assert!(matches!(events.recv().await, Some(ReloadEvent::Reloaded { epoch: 2 })));
+        stop.cancel();
+        task.await.unwrap();
+        assert!(events.recv().await.is_none());
+    }
+}

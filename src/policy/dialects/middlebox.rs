@@ -72,9 +72,8 @@ fn named(kind: SubjectKind, text: &str) -> Named<'_> {
 
 /// The normal form of a subject; what is no valid host is compared as it stands.
 fn target(text: &str) -> Target<'_> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
     // Nearly every subject is in its normal form already. Only an address ends in a digit and has to be parsed.
-    if text.bytes().all(plain) && text.bytes().last().is_some_and(|last| last.is_ascii_lowercase()) {
+    if text.bytes().all(is_plain) && text.bytes().last().is_some_and(|last| last.is_ascii_lowercase()) {
         return Target::Name(Cow::Borrowed(text));
     }
     match Host::parse(text) {
@@ -84,6 +83,15 @@ fn target(text: &str) -> Target<'_> {
     }
 }
 
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+fn ends_in_a_number(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+const WHOLE_ADDRESS: &str = "write four numbers from 0 to 255, or a range such as `10.0.0.0/8`";
 const ANY_HOST: &str = "write a host such as `okta.com`, or `*` for every host";
 
 /// Characters that only a regular expression would have.
@@ -182,16 +190,14 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         }
         at += label.len() + 1;
     }
-    let last = bare.rsplit('.').next().unwrap_or_default();
     let span = start..start + bare.len();
     match Host::parse(bare) {
         Ok(Host::Ip(address)) if start == 0 => compiled(Matcher::Network(Network::of(address)), port),
+        Ok(Host::Ip(_)) => fail(span, Problem::Address, Some(WHOLE_ADDRESS.to_owned())),
         // No name ends in a number (RFC 3696, section 2): it would be half an address.
-        Ok(host) if host.ip().is_some() || last.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let mend = "write four numbers from 0 to 255, or a range such as `10.0.0.0/8`";
-            fail(span, Problem::Address, Some(mend.to_owned()))
-        }
-        Ok(Host::Ip(_)) => fail(span, Problem::Address, None),
+        Ok(Host::Name(name)) if ends_in_a_number(&name) => fail(span, Problem::Address, Some(WHOLE_ADDRESS.to_owned())),
+        // Some letters have a compatibility form with a blank or a sign in it (`¨`), which no subject can have.
+        Ok(Host::Name(name)) if !name.bytes().all(is_plain) => fail(span, Problem::Idna, None),
         Ok(Host::Name(name)) => compiled(shape(name), port),
         Err(HostError::Character(bad)) => {
             let at = start + bare.find(bad).unwrap_or_default();
@@ -265,6 +271,8 @@ fn mend_wildcard(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn matches(pattern: &str, host: &str) -> bool {
@@ -363,7 +371,7 @@ mod tests {
             "okta.com:https",
             "okta.com:*",
             ":443",
-            "okta.com:+1",
+            "okta.com:x1",
             "10.1.2.3/8",
             "10.0.0.0/33",
             "10.0.0.0/8:443",
@@ -384,5 +392,21 @@ mod tests {
         insta::assert_snapshot!(errors.join("\n"));
         assert_eq!(parse(&format!("okta.{long}.com")).unwrap_err().span, 5..69);
         assert_eq!(parse(&vec!["abcd"; 60].join(".")).unwrap_err().problem, Problem::Length);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_pattern_or_an_error_with_a_place(
+            text in prop_oneof![r"\PC{0,24}", r"[*.a\[\]:/0-9é。 -]{0,16}"]
+        ) {
+            match parse(&text) {
+                Ok(pattern) => {
+                    let canonical = pattern.canonical();
+                    let again = parse(&canonical).unwrap();
+                    prop_assert_eq!((&again.matcher, again.port), (&pattern.matcher, pattern.port), "{}", canonical);
+                }
+                Err(error) => prop_assert!(error.pattern.get(error.span.clone()).is_some(), "{:?}", error),
+            }
+        }
     }
 }

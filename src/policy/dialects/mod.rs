@@ -108,11 +108,6 @@ impl Dialect {
     pub(super) fn ask<'a>(self, policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
         (self.0.ask)(policy, subjects)
     }
-
-    #[cfg(test)]
-    pub(super) fn of(spec: &'static Spec) -> Self {
-        Self(spec)
-    }
 }
 
 impl PartialEq for Dialect {
@@ -161,6 +156,10 @@ impl<'de> Deserialize<'de> for Dialect {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::decision::Sni;
+    use super::super::rule::{RuleId, RuleSpec, Source};
     use super::*;
 
     #[test]
@@ -175,5 +174,42 @@ mod tests {
         );
         let stranger = "zzz".parse::<Dialect>().unwrap_err().to_string();
         assert_eq!(stranger, "no dialect is called `zzz`; known are `middlebox`");
+    }
+
+    static NARROW: Spec = Spec {
+        name: "narrow",
+        title: "",
+        default: Action::Bypass,
+        order: Order::MostSpecific,
+        parse: middlebox::SPEC.parse,
+        ask: middlebox::SPEC.ask,
+    };
+    static EXEMPT: Spec = Spec { name: "exempt", order: Order::BypassFirst, ..NARROW };
+
+    #[test]
+    fn the_order_rule_is_the_dialects() {
+        let deciding = |dialect: Dialect, host: &str| {
+            let rules = ["inspect *", "block *.com", "block .okta.com", "bypass *.okta.com", "inspect a.okta.com"];
+            let rules = rules.into_iter().zip(1..).map(|(rule, number)| {
+                let (action, pattern) = rule.split_once(' ').unwrap();
+                let spec = RuleSpec::new(pattern, action.parse().unwrap());
+                let pattern = dialect.parse(&spec.pattern).unwrap();
+                Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live, None))
+            });
+            let policy = Policy::compile(1, dialect, dialect.default_action(), rules.collect());
+            let asked = policy.decide(&Subjects {
+                connect_host: Some(host),
+                port: 443,
+                sni: Sni::Absent,
+                address: None,
+                certificate: None,
+                client: None,
+            });
+            asked.decision().unwrap().rule.as_ref().map(|rule| rule.id.to_string()).unwrap()
+        };
+        let row = |dialect| ["a.okta.com", "b.okta.com", "okta.com", "x.org"].map(|host| deciding(dialect, host));
+        assert_eq!(row(Dialect::MIDDLEBOX), ["r1", "r1", "r1", "r1"]);
+        assert_eq!(row(Dialect(&EXEMPT)), ["r4", "r4", "r1", "r1"]);
+        assert_eq!(row(Dialect(&NARROW)), ["r5", "r4", "r3", "r1"]);
     }
 }
