@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 use thiserror::Error;
@@ -72,6 +74,23 @@ impl CertificateFacts {
     }
 }
 
+/// A certificate in PEM (RFC 7468).
+#[must_use]
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = BASE64_STANDARD.encode(certificate);
+    let mut out = String::with_capacity(text.len() + text.len() / 64 + 60);
+    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        out.push_str(line);
+        out.push('\n');
+        rest = after;
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+    out
+}
+
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
@@ -129,6 +148,7 @@ mod tests {
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         let certificate = params.self_signed(&key).unwrap();
         let facts = CertificateFacts::of(certificate.der()).unwrap();
+        assert_eq!(pem(certificate.der()).replace('\n', ""), certificate.pem().replace("\r\n", "").replace('\n', ""));
         assert_eq!(facts.subject, "CN=a.example");
         assert_eq!(facts.names, ["a.example", "10.0.0.1"]);
         assert_eq!(facts.key, "EC P-256");

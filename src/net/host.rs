@@ -11,7 +11,7 @@ use thiserror::Error;
 ///
 /// A name is kept in its ASCII form (RFC 5890), lower-case, without the trailing dot of the root, so that two
 /// spellings of one host compare equal. What the client typed is the business of whoever compares texts
-/// (see [`crate::policy`]).
+/// (the policy room).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// A DNS name.
@@ -67,6 +67,10 @@ impl Host {
             return Err(HostError::Character(bad));
         }
         let name = idna::domain_to_ascii(name).map_err(|_| HostError::Idna)?;
+        // Compatibility forms may hold what a name cannot: `¨` becomes a blank and a mark.
+        if let Some(bad) = name.chars().find(|c| !is_name_character(*c)) {
+            return Err(HostError::Character(bad));
+        }
         if name.is_empty() {
             return Err(HostError::Empty);
         }
@@ -238,6 +242,7 @@ mod tests {
         assert_eq!(Host::parse("a..b"), Err(HostError::Label));
         assert_eq!(Host::parse("a b"), Err(HostError::Character(' ')));
         assert_eq!(Host::parse("*.okta.com"), Err(HostError::Character('*')));
+        assert!(Host::parse("¨").is_err());
         assert_eq!(Host::parse("[::1"), Err(HostError::Ipv6));
         assert_eq!(Host::parse(&"a".repeat(64)), Err(HostError::Label));
         assert_eq!(Host::parse(&vec!["abcd"; 60].join(".")), Err(HostError::Length));

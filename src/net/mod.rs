@@ -11,7 +11,7 @@ mod pump;
 mod resolve;
 mod tap;
 
-pub use certificate::{CertificateError, CertificateFacts};
+pub use certificate::{CertificateError, CertificateFacts, pem};
 pub use dial::{DialError, Dialer};
 pub use hello::{ClientHello, FirstBytes, MAX_HELLO, read_first_bytes};
 pub use host::{Destination, Host, HostError};

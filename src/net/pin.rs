@@ -52,9 +52,10 @@ impl FromStr for Pin {
     type Err = PinError;
 
     fn from_str(text: &str) -> Result<Self, PinError> {
-        let base64 = text.strip_prefix("sha256//").or_else(|| text.strip_prefix("sha256/")).unwrap_or(text);
-        let bytes = BASE64_STANDARD.decode(base64).map_err(|_| PinError)?;
-        bytes.try_into().map(Self).map_err(|_| PinError)
+        // Base64 may begin with a slash of its own, so one prefix is tried after the other.
+        let forms = [text.strip_prefix("sha256/"), text.strip_prefix("sha256//"), Some(text)];
+        let read = |base64| <[u8; 32]>::try_from(BASE64_STANDARD.decode(base64).ok()?).ok();
+        forms.into_iter().flatten().find_map(read).map(Self).ok_or(PinError)
     }
 }
 
@@ -80,6 +81,10 @@ mod tests {
         let bare = "r5EfzZxQVvQpKo3AgYRaT7X2bDO/kj3ACwmxfdT2zt8=";
         for text in [bare.to_owned(), format!("sha256/{bare}"), format!("sha256//{bare}")] {
             assert_eq!(text.parse::<Pin>().unwrap().to_string(), format!("sha256/{bare}"));
+        }
+        let slash = format!("/{}", &bare[1..]);
+        for text in [slash.clone(), format!("sha256/{slash}"), format!("sha256//{slash}")] {
+            assert_eq!(text.parse::<Pin>().unwrap().base64(), slash);
         }
         assert_eq!("sha256/AAAA".parse::<Pin>(), Err(PinError));
         assert_eq!("not base64".parse::<Pin>(), Err(PinError));

@@ -1,0 +1,56 @@
+//! Why a lab cannot be had, by blame: what the user gave, or what the machine has.
+
+use thiserror::Error;
+
+use crate::authority::{CaError, ProfileError};
+use crate::policy::PolicyError;
+use crate::proxy::ProxyError;
+use crate::simulation::SimulationError;
+
+/// A lab could not be built.
+#[derive(Debug, Error)]
+pub enum LabError {
+    /// The profile is not known, or wrong.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The inspection CA cannot be made or used.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The simulated internet does not start.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    /// The proxy does not start.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A file of CAs for origins is of no use.
+    #[error("the CA file {path} cannot be used: {reason}")]
+    OriginCa {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file that a lab writes cannot be written.
+    #[error("cannot write {path}: {reason}")]
+    Write {
+        /// The file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl LabError {
+    /// Whether the machine is at fault (a taken port, a full disk), and not what the user gave.
+    #[must_use]
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Proxy(ProxyError::Bind(..)) | Self::Write { .. } => true,
+            Self::Simulation(error) => matches!(error, SimulationError::Listen(_) | SimulationError::Random),
+            _ => false,
+        }
+    }
+}

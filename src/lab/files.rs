@@ -1,0 +1,84 @@
+//! The public certificates of a lab as files, because that is how clients are told what to trust.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{CaSource, LabError};
+use crate::authority::{InspectionCa, Profile};
+
+/// Files with public certificates only; keys are never among them. Those in a temporary folder go with the lab.
+#[derive(Debug)]
+pub struct TrustFiles {
+    /// The inspection root.
+    pub inspection_root: PathBuf,
+    /// The root of the simulated internet.
+    pub public_root: Option<PathBuf>,
+    /// All roots that a client of this lab may need, for clients that take one file: the inspection root, the simulated
+    /// internet's, and the system's.
+    pub bundle: PathBuf,
+    folder: TempDir,
+}
+
+impl TrustFiles {
+    pub(super) fn write(
+        source: &CaSource,
+        profile: &Profile,
+        ca: &InspectionCa,
+        public_root: Option<&str>,
+    ) -> Result<Self, LabError> {
+        let folder = tempfile::Builder::new().prefix("middlebox-").tempdir().map_err(|error| LabError::Write {
+            path: std::env::temp_dir().display().to_string(),
+            reason: error.to_string(),
+        })?;
+        let root_pem = ca.root_pem();
+        let inspection_root = match source {
+            // Beside its key, where it stays between runs.
+            CaSource::State(state) => InspectionCa::path(state, profile).with_extension("crt"),
+            CaSource::Memory | CaSource::External { .. } => folder.path().join("inspection-ca.pem"),
+        };
+        write_public(&inspection_root, &root_pem)?;
+        let public_path = public_root.map(|pem| (folder.path().join("public-ca.pem"), pem));
+        if let Some((path, pem)) = &public_path {
+            write_public(path, pem)?;
+        }
+        let bundle = folder.path().join("bundle.pem");
+        write_public(&bundle, &bundle_of(Some(&root_pem), public_root))?;
+        Ok(Self { inspection_root, public_root: public_path.map(|(path, _)| path), bundle, folder })
+    }
+
+    /// A folder for further files of the lab; removed with it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The roots for a client that takes one file: those given, and the system's.
+#[must_use]
+pub fn bundle_of(inspection_root: Option<&str>, public_root: Option<&str>) -> String {
+    let mut bundle = String::new();
+    for pem in [inspection_root, public_root].into_iter().flatten() {
+        bundle.push_str(pem.trim_end());
+        bundle.push('\n');
+    }
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        bundle.push_str(&crate::net::pem(&certificate));
+    }
+    bundle
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), LabError> {
+    let unwritable =
+        |error: std::io::Error| LabError::Write { path: path.display().to_string(), reason: error.to_string() };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(folder).map_err(unwritable)?;
+    file.write_all(text.as_bytes()).map_err(unwritable)?;
+    file.persist(path).map_err(|error| unwritable(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! One running middlebox: proxy, policy, CA, journal, and where asked a simulated internet.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use middlebox::journal::Outcome;
+//! use middlebox::lab::Lab;
+//!
+//! let lab = Lab::builder().simulate_acme().start().await?;
+//! let browser = lab.workstation("laptop"); // trusts the inspection CA, uses the proxy
+//! let url = "https://acme.okta.com/".parse()?;
+//!
+//! let visit = browser.browse(&url).await;
+//! assert_eq!(visit.certificate.unwrap().issuer, lab.issuer());
+//! lab.bypass("*.okta.com")?;
+//! let visit = browser.browse(&url).await;
+//! assert_ne!(visit.certificate.unwrap().issuer, lab.issuer());
+//!
+//! let outcomes: Vec<_> = lab.records().await.iter().map(|record| record.outcome.unwrap()).collect();
+//! assert_eq!(outcomes, [Outcome::Accepted, Outcome::Bypassed]);
+//! lab.drain().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod acme;
+mod builder;
+mod error;
+mod files;
+mod keylog;
+mod running;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio_util::sync::CancellationToken;
+
+pub use acme::acme;
+pub use builder::LabBuilder;
+pub use error::LabError;
+pub use files::TrustFiles;
+pub use running::{RunningLab, Toggled};
+
+use crate::authority::{Authority, InspectionCa, Permit, Profile};
+use crate::journal::{Journal, JournalLimits};
+use crate::net::{Dialer, ResolveEntry};
+use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
+use crate::proxy::{Credentials, Proxy, ProxyConfig};
+use crate::simulation::{Internet, OriginSpec};
+
+/// How long a TCP connection to an origin may take, its look-up included.
+const DIAL: Duration = Duration::from_secs(15);
+
+/// Everything that a lab is made of; plain data, checked by [`LabConfig::build`].
+#[derive(Clone, Debug)]
+pub struct LabConfig {
+    /// Where the proxy listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Dialect, default action, rules and policy file.
+    pub policy: PolicyConfig,
+    /// The profile: its name, or a path.
+    pub profile: String,
+    /// Where the inspection CA comes from.
+    pub ca: CaSource,
+    /// What the inspection CA may sign for (RFC 5280, 4.2.1.10); empty is everything.
+    pub permits: Vec<Permit>,
+    /// CAs that are trusted for origins in addition, as PEM files.
+    pub origin_ca: Vec<PathBuf>,
+    /// Whether the system's and Mozilla's roots are trusted for origins.
+    pub system_roots: bool,
+    /// Resolve overrides.
+    pub resolve: Vec<ResolveEntry>,
+    /// The origins of the simulated internet; none is no simulated internet.
+    pub simulate: Vec<OriginSpec>,
+    /// What happens to open connections when a rule changes.
+    pub on_change: OnChange,
+    /// Clients that may use the proxy.
+    pub allow_clients: Vec<IpNet>,
+    /// Users that may use the proxy.
+    pub credentials: Option<Credentials>,
+    /// Other ports of this program.
+    pub own_ports: Vec<SocketAddr>,
+    /// Whether idle connections to origins are kept for other clients.
+    pub pool: bool,
+    /// Where TLS secrets of both legs are appended.
+    pub keylog: Option<PathBuf>,
+    /// Connections held at once.
+    pub max_connections: usize,
+    /// How much the journal keeps.
+    pub journal: JournalLimits,
+    /// How long running exchanges may take to end when the lab does.
+    pub grace: Duration,
+}
+
+/// Where the inspection CA comes from.
+#[derive(Clone, Debug)]
+pub enum CaSource {
+    /// Made for this lab; its key is never written anywhere.
+    Memory,
+    /// Kept in a state folder; made there at first use.
+    State(PathBuf),
+    /// Somebody's own: certificate and key, as PEM files.
+    External {
+        /// The certificate, its chain behind it.
+        certificate: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+}
+
+impl Default for LabConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            policy: PolicyConfig::default(),
+            profile: "generic".to_owned(),
+            ca: CaSource::Memory,
+            permits: Vec::new(),
+            origin_ca: Vec::new(),
+            system_roots: true,
+            resolve: Vec::new(),
+            simulate: Vec::new(),
+            on_change: OnChange::NewOnly,
+            allow_clients: Vec::new(),
+            credentials: None,
+            own_ports: Vec::new(),
+            pool: false,
+            keylog: None,
+            max_connections: 20_000,
+            journal: JournalLimits::default(),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A lab whose parts are made and bound, and which does not serve yet.
+#[derive(Debug)]
+pub struct Lab {
+    proxy: Proxy,
+    policy: Arc<PolicyStore>,
+    authority: Arc<Authority>,
+    journal: Journal,
+    internet: Option<Internet>,
+    files: TrustFiles,
+    on_change: OnChange,
+    grace: Duration,
+}
+
+impl Lab {
+    /// A lab in a few calls: any free port, a CA in memory, everything inspected.
+    #[must_use]
+    pub fn builder() -> LabBuilder {
+        LabBuilder::default()
+    }
+
+    /// Where the proxy listens.
+    #[must_use]
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.proxy.address()
+    }
+
+    /// Begins to serve, and to watch the policy file.
+    #[must_use]
+    pub fn spawn(self) -> RunningLab {
+        let stop = CancellationToken::new();
+        let address = self.proxy.address();
+        let running = RunningLab {
+            address,
+            proxy: self.proxy.spawn(),
+            policy: self.policy,
+            authority: self.authority,
+            journal: self.journal,
+            internet: self.internet,
+            files: self.files,
+            on_change: self.on_change,
+            grace: self.grace,
+            started: Instant::now(),
+            stop: stop.clone(),
+        };
+        if running.policy.file().is_some() {
+            let (proxy, journal, on_change) = (running.proxy.clone(), running.journal.clone(), running.on_change);
+            let watching = crate::policy::watch(Arc::clone(&running.policy), stop, move |event| match event {
+                ReloadEvent::Reloaded { epoch, .. } => {
+                    let affected = proxy.reconsider(on_change);
+                    journal.policy_changed(epoch);
+                    tracing::info!(epoch, affected, "policy file reloaded");
+                }
+                ReloadEvent::Rejected(error) => {
+                    tracing::error!("the policy file was refused, the running policy stays: {error}");
+                }
+                other => tracing::debug!(?other, "policy file"),
+            });
+            tokio::spawn(watching);
+        }
+        running
+    }
+}
+
+impl LabConfig {
+    /// Makes the CA, starts the simulated internet, and binds the proxy.
+    ///
+    /// # Errors
+    /// What of the configuration is wrong, or what of the environment is.
+    pub async fn build(self) -> Result<Lab, LabError> {
+        let profile = Profile::load(&self.profile)?;
+        let policy = Arc::new(PolicyStore::new(self.policy)?);
+        let ca = match &self.ca {
+            CaSource::Memory => InspectionCa::in_memory(&profile, &self.permits)?,
+            CaSource::State(folder) => InspectionCa::persisted(folder, &profile, &self.permits)?,
+            CaSource::External { certificate, key } => InspectionCa::external(certificate, key)?,
+        };
+        let internet = match self.simulate.is_empty() {
+            true => None,
+            false => Some(Internet::start(self.simulate).await?),
+        };
+        let public_root = internet.as_ref().map(Internet::root_pem);
+        let files = TrustFiles::write(&self.ca, &profile, &ca, public_root)?;
+        let authority = Arc::new(Authority::new(ca, profile)?);
+
+        let mut overrides = internet.as_ref().map(Internet::overrides).unwrap_or_default();
+        for entry in self.resolve {
+            overrides.insert(entry);
+        }
+        let mut origin_roots = RootCertStore::empty();
+        if self.system_roots {
+            origin_roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            origin_roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        if let Some(internet) = &internet {
+            origin_roots.add_parsable_certificates([internet.root_der().clone()]);
+        }
+        for path in &self.origin_ca {
+            let certificates = read_certificates(path)?;
+            origin_roots.add_parsable_certificates(certificates);
+        }
+        let keylog = self.keylog.as_deref().map(keylog::KeyLogFile::open).transpose()?;
+        let journal = Journal::new(self.journal);
+        let config = ProxyConfig {
+            listen: self.listen,
+            allow_clients: self.allow_clients,
+            credentials: self.credentials,
+            own_ports: self.own_ports,
+            origin_roots,
+            dialer: Dialer::new(Arc::new(overrides), DIAL),
+            keylog: keylog.map(|keylog| Arc::new(keylog) as Arc<dyn rustls::KeyLog>),
+            pool: self.pool,
+            max_connections: self.max_connections,
+        };
+        let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;
+        Ok(Lab { proxy, policy, authority, journal, internet, files, on_change: self.on_change, grace: self.grace })
+    }
+}
+
+fn read_certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, LabError> {
+    let wrong = |reason: String| LabError::OriginCa { path: path.display().to_string(), reason };
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?.collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(wrong("it holds no PEM certificate".to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
