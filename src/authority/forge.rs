@@ -427,6 +427,32 @@ mod tests {
         assert_eq!(forged.facts.names, ["acme.example"]);
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+        /// Whatever an origin sends, the client's handshake gets a certificate that parses.
+        #[test]
+        fn a_damaged_certificate_of_an_origin_is_forged_all_the_same(
+            damage in proptest::collection::vec((0_usize..600, proptest::num::u8::ANY), 1..4),
+        ) {
+            static SQUID: std::sync::LazyLock<Authority> = std::sync::LazyLock::new(|| {
+                let text = include_str!("../../certs/profiles/squid.toml").replace("rsa-2048", "ec-p256");
+                let profile = Arc::new(Profile::parse(&crate::source::Document::new("p.toml", text)).unwrap());
+                Authority::new(InspectionCa::in_memory(&profile, &[]).unwrap(), profile).unwrap()
+            });
+            let mut bytes = Origin::new().der().to_vec();
+            for (at, byte) in damage {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let leaf = CertificateDer::from(bytes);
+            let mirror = Mirror { leaf: &leaf, trust: untrusted(OriginFault::UnknownIssuer) };
+            let forged = runtime.block_on(SQUID.forge(&host("acme.example"), Some(mirror)));
+            proptest::prop_assert!(forged.is_ok(), "{forged:?}");
+        }
+    }
+
     /// Python 3.13 and later verify like this by default.
     #[tokio::test]
     async fn generic_passes_openssl_in_strict_mode_and_zscaler_does_not() {

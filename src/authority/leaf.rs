@@ -62,7 +62,7 @@ impl Sitter<'_> {
 
     fn validity(&self) -> (OffsetDateTime, OffsetDateTime) {
         let now = self.now;
-        match (&self.rules.validity, self.origin) {
+        match (self.rules.validity.get_ref(), self.origin) {
             (Validity::Fixed { days, backdate_days }, _) => {
                 let start = now - Duration::days(i64::from(*backdate_days));
                 let end = start + Duration::days(i64::from(*days));

@@ -7,6 +7,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::der::{self, tag};
 use super::profile::LeafKey;
+use super::sign;
 
 /// The parts of an origin's leaf that profiles copy, each as the bytes it had.
 pub(super) struct OriginLeaf {
@@ -45,8 +46,8 @@ impl OriginLeaf {
         Some(Self {
             subject: certificate.subject().as_raw().to_vec(),
             names,
-            not_before: certificate.validity().not_before.to_datetime(),
-            not_after: certificate.validity().not_after.to_datetime(),
+            not_before: sign::utc(certificate.validity().not_before)?,
+            not_after: sign::utc(certificate.validity().not_after)?,
             key_usage: extension(oid_registry::OID_X509_EXT_KEY_USAGE),
             extended_key_usage: extension(oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE),
             basic_constraints: extension(oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS),

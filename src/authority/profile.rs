@@ -104,7 +104,7 @@ pub enum LeafKey {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Leaf {
     pub(super) key: LeafKey,
-    pub(super) validity: Validity,
+    pub(super) validity: Spanned<Validity>,
     pub(super) subject: Subject,
     pub(super) san: San,
     pub(super) serial_octets: Spanned<u8>,
@@ -339,6 +339,13 @@ impl Profile {
         if !(1..=20).contains(profile.leaf.serial_octets.get_ref()) {
             return wrong(profile.leaf.serial_octets.span(), "a serial number has 1 to 20 octets (RFC 5280, 4.1.2.2)");
         }
+        let (least, most) = match *profile.leaf.validity.get_ref() {
+            Validity::Copy { max_days, .. } => (max_days.unwrap_or(1), 0),
+            Validity::Fixed { days, backdate_days } => (days, days.max(backdate_days)),
+        };
+        if least == 0 || most > 20_000 {
+            return wrong(profile.leaf.validity.span(), "a leaf lives 1 to 20000 days and begins as many ago at most");
+        }
         let untrusted = profile.untrusted.get_ref();
         if untrusted.issuer.is_some() == untrusted.issuer_common_name.is_some() {
             return wrong(profile.untrusted.span(), "give the untrusted CA `issuer` or `issuer-common-name`");
@@ -456,6 +463,11 @@ mod tests {
         assert_eq!(serial.message(), "a serial number has 1 to 20 octets (RFC 5280, 4.1.2.2)");
         let line = generic.lines().position(|line| line.starts_with("serial-octets")).unwrap() + 1;
         assert_eq!(serial.line_column(), (line, 17));
+        let dates = error(
+            "rule = \"copy\", max-days = 398, within-issuer = true",
+            "rule = \"fixed\", days = 4000000000, backdate-days = 0",
+        );
+        assert!(dates.message().starts_with("a leaf lives 1 to 20000 days"), "{dates}");
         assert!(error("\"generic\"", "\"../x\"").message().starts_with("a profile's name"));
         assert!(error("[[\"O\"", "[[\"X\"").message().starts_with("unknown variant `X`"));
     }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
 
 use super::der::{self, Elements, tag};
 
@@ -67,8 +68,9 @@ impl Signer {
         let common_name = parsed.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
         let common_name = common_name.map_or_else(|| parsed.subject().to_string(), ToOwned::to_owned);
         let subject = parsed.subject().as_raw().to_vec();
-        let not_before = parsed.validity().not_before.to_datetime();
-        let not_after = parsed.validity().not_after.to_datetime();
+        let bad_date = || SignError::Issuer("its validity is out of range".to_owned());
+        let not_before = utc(parsed.validity().not_before).ok_or_else(bad_date)?;
+        let not_after = utc(parsed.validity().not_after).ok_or_else(bad_date)?;
         drop(parsed);
         Ok(Self { certificate, key, not_before, not_after, subject, common_name, key_id })
     }
@@ -136,6 +138,12 @@ impl SigningKey for Unsigned<'_> {
     fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         Ok(Vec::new())
     }
+}
+
+/// A time of a certificate in UTC. `None` for a year that no certificate can be written with: another zone than UTC,
+/// which RFC 5280 forbids and parsers let pass, can carry 9999 into the next.
+pub(super) fn utc(time: ASN1Time) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(time.timestamp()).ok().filter(|time| (0..=9999).contains(&time.year()))
 }
 
 /// A positive serial number of exactly this many octets, at most 20 (RFC 5280, 4.1.2.2).
@@ -232,6 +240,15 @@ mod tests {
             assert_eq!(serial.len(), usize::from(octets.min(20)));
             assert!(serial[0] & 0x80 == 0 && serial[0] != 0);
         }
+    }
+
+    #[test]
+    fn a_time_beyond_the_last_year_is_refused() {
+        let last = time::macros::datetime!(9999-12-31 23:30 -1);
+        assert_eq!(utc(ASN1Time::from(last)), None);
+        let zoned = time::macros::datetime!(2049-12-31 23:30 -1);
+        assert_eq!(utc(ASN1Time::from(zoned)), Some(time::macros::datetime!(2050-01-01 00:30 UTC)));
+        assert_eq!(utc(ASN1Time::from(zoned)).unwrap().offset(), time::UtcOffset::UTC);
     }
 
     #[test]
