@@ -57,7 +57,7 @@ impl TrustFiles {
 
 /// The roots for a client that takes one file: those given, and the system's.
 #[must_use]
-pub fn bundle_of(inspection_root: Option<&str>, public_root: Option<&str>) -> String {
+pub(crate) fn bundle_of(inspection_root: Option<&str>, public_root: Option<&str>) -> String {
     let mut bundle = String::new();
     for pem in [inspection_root, public_root].into_iter().flatten() {
         bundle.push_str(pem.trim_end());

@@ -21,10 +21,8 @@ impl KeyLogFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path);
-        let unwritable = |error: std::io::Error| LabError::Write {
-            path: path.display().to_string(),
-            reason: error.to_string(),
-        };
+        let unwritable =
+            |error: std::io::Error| LabError::Write { path: path.display().to_string(), reason: error.to_string() };
         file.map(|file| Self(Mutex::new(file))).map_err(unwritable)
     }
 }

@@ -101,7 +101,7 @@ impl RunningLab {
     /// The common name of the CA that signs forged certificates: what a client sees as their issuer.
     #[must_use]
     pub fn issuer(&self) -> String {
-        self.authority.issuer_name().to_owned()
+        self.authority.ca().issuer_name()
     }
 
     /// Bypasses hosts from now on; the rule stands above all others.

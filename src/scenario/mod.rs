@@ -4,6 +4,8 @@
 //! so that a failed expectation points at the line that stated it.
 
 pub mod format;
+mod run;
 pub mod words;
 
 pub use format::{Scenario, Step};
+pub use run::{Progress, RunError, origins, run};

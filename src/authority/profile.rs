@@ -1,0 +1,474 @@
+//! Profiles: how one product forges certificates and what it offers in the handshake.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::Spanned;
+
+use super::names::{self, Attribute};
+use crate::source::{Document, DocumentError, PlaceError, did_you_mean};
+
+/// The profiles that come with the program.
+const BUILT_IN: [(&str, &str); 5] = [
+    ("generic", include_str!("../../certs/profiles/generic.toml")),
+    ("zscaler", include_str!("../../certs/profiles/zscaler.toml")),
+    ("pan-os", include_str!("../../certs/profiles/pan-os.toml")),
+    ("fortigate", include_str!("../../certs/profiles/fortigate.toml")),
+    ("squid", include_str!("../../certs/profiles/squid.toml")),
+];
+
+/// How one product forges. Read from TOML, with the standing of every fact in it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    name: Spanned<String>,
+    title: String,
+    #[serde(default)]
+    deviates: Vec<String>,
+    pub(super) root: Root,
+    #[serde(default, rename = "intermediate")]
+    pub(super) intermediates: Vec<Spanned<Intermediate>>,
+    pub(super) leaf: Leaf,
+    pub(super) untrusted: Spanned<Untrusted>,
+    tls: TlsOffer,
+    #[serde(default, rename = "header")]
+    headers: Vec<Spanned<Header>>,
+    #[serde(default, rename = "fact")]
+    facts: Vec<Spanned<Fact>>,
+}
+
+/// The algorithm and size of a CA's key.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaKey {
+    /// ECDSA on P-256, signing with SHA-256.
+    #[default]
+    EcP256,
+    /// RSA with 2,048 bits, signing with SHA-256 (PKCS #1 v1.5).
+    #[serde(rename = "rsa-2048")]
+    Rsa2048,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Root {
+    pub(super) subject: Vec<Attribute>,
+    #[serde(default)]
+    pub(super) key: CaKey,
+    pub(super) days: Spanned<u32>,
+    /// Whether the root stands at the end of the chain that clients are sent.
+    pub(super) send: bool,
+    pub(super) basic_constraints: Criticality,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Intermediate {
+    pub(super) subject: Vec<Attribute>,
+    pub(super) days: u32,
+    pub(super) basic_constraints: Criticality,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Criticality {
+    Critical,
+    NotCritical,
+}
+
+/// The key of a forged leaf.
+#[derive(Clone, Copy, Debug, Deserialize, Hash, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeafKey {
+    /// ECDSA on P-256.
+    EcP256,
+    /// ECDSA on P-384.
+    EcP384,
+    /// RSA with 2,048 bits.
+    #[serde(rename = "rsa-2048")]
+    Rsa2048,
+    /// RSA with 3,072 bits.
+    #[serde(rename = "rsa-3072")]
+    Rsa3072,
+    /// RSA with 4,096 bits.
+    #[serde(rename = "rsa-4096")]
+    Rsa4096,
+    /// The algorithm of the origin's key, and the size next to its own.
+    FollowOrigin,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Leaf {
+    pub(super) key: LeafKey,
+    pub(super) validity: Spanned<Validity>,
+    pub(super) subject: Subject,
+    pub(super) san: San,
+    pub(super) serial_octets: Spanned<u8>,
+    pub(super) key_usage: KeyUsage,
+    pub(super) extended_key_usage: ExtendedKeyUsage,
+    pub(super) basic_constraints: LeafConstraints,
+    pub(super) authority_key_identifier: bool,
+    pub(super) subject_key_identifier: bool,
+    pub(super) crl_distribution_point: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "rule")]
+pub(super) enum Validity {
+    /// The origin's dates.
+    Copy {
+        /// The longest span in days; unlimited where absent.
+        #[serde(rename = "max-days")]
+        max_days: Option<u32>,
+        /// Whether a leaf that is valid now ends with its issuer at the latest.
+        #[serde(rename = "within-issuer")]
+        within_issuer: bool,
+    },
+    /// So many days from now, begun so many days ago.
+    Fixed {
+        days: u32,
+        #[serde(rename = "backdate-days")]
+        backdate_days: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Subject {
+    Copy,
+    CnOnly,
+    CnAndOrganization,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum San {
+    Copy,
+    HostOnly,
+    CopyAndHost,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum KeyUsage {
+    /// digitalSignature, with keyEncipherment for RSA.
+    ForKey,
+    Copy,
+    Absent,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ExtendedKeyUsage {
+    ServerAuth,
+    Copy,
+    Absent,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LeafConstraints {
+    Critical,
+    NotCritical,
+    Copy,
+    Absent,
+}
+
+/// What a product does with an origin that does not verify.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum UntrustedAction {
+    /// A CA that no client trusts signs, so that the client warns as it would have.
+    Sign,
+    /// The connection is refused.
+    Block,
+    /// The certificate signs itself (only where the origin's did).
+    KeepSelfSigned,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Untrusted {
+    pub(super) action: UntrustedAction,
+    /// Instead of `action` where the origin's certificate signs itself.
+    pub(super) self_signed: Option<UntrustedAction>,
+    /// The name of the untrusted CA.
+    issuer: Option<Vec<Attribute>>,
+    /// Or the root's name with this common name; `{ca}` stands for the root's own.
+    issuer_common_name: Option<String>,
+}
+
+/// What the product offers the client in the TLS handshake.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TlsOffer {
+    /// Protocol versions, lowest first.
+    pub versions: Vec<TlsVersion>,
+    /// ALPN protocols in order of preference (RFC 7301). Without `h2`, HTTP/2 is stripped on both legs.
+    pub alpn: Vec<String>,
+}
+
+/// A version of TLS that a forged handshake can speak.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Header {
+    name: String,
+    value: String,
+}
+
+/// One thing that a profile says of its product, and how it is known.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Fact {
+    /// What is said.
+    pub what: String,
+    /// Whether it is established.
+    pub status: FactStatus,
+    /// How well, where it is established.
+    pub confidence: Option<Confidence>,
+    /// Where it was read or seen; for what is not established, why the profile does what it does.
+    pub source: String,
+}
+
+/// Whether a fact is established.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactStatus {
+    /// There is a source for it.
+    Established,
+    /// There is none; the profile chose something.
+    NotEstablished,
+}
+
+/// How an established fact is known.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// The vendor's documentation or source code says so.
+    Verified,
+    /// A certificate or log that somebody published shows it.
+    Observed,
+    /// A third party reports it.
+    Secondary,
+    /// It follows from other facts.
+    Inferred,
+}
+
+/// A profile could not be used.
+#[derive(Clone, Debug, Error)]
+pub enum ProfileError {
+    /// No profile has this name, and it is no path.
+    #[error("no profile is called `{name}`; give {known}, or the path of a file that ends in .toml{}", guess.map(|guess| format!(" (did you mean `{guess}`?)")).unwrap_or_default())]
+    Unknown {
+        /// As typed.
+        name: String,
+        /// The names there are.
+        known: String,
+        /// The nearest.
+        guess: Option<&'static str>,
+    },
+    /// The file cannot be read or is wrong at a place.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+impl From<PlaceError> for ProfileError {
+    fn from(error: PlaceError) -> Self {
+        Self::Document(error.into())
+    }
+}
+
+impl Profile {
+    /// Names of the profiles that come with the program.
+    pub fn built_in() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// Loads a profile by its name, or from a file where the text has a path separator or ends in `.toml`.
+    ///
+    /// # Errors
+    /// No such profile, or the file cannot be read or is wrong at a place.
+    pub fn load(name_or_path: &str) -> Result<Arc<Self>, ProfileError> {
+        if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+            return Ok(Arc::new(Self::parse(&Document::new(format!("certs/profiles/{name}.toml"), *text))?));
+        }
+        let path = Path::new(name_or_path);
+        let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+        if is_toml || path.components().count() > 1 {
+            return Ok(Arc::new(Self::parse(&Document::read(path)?)?));
+        }
+        let known = Self::built_in().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let guess = did_you_mean(name_or_path, Self::built_in());
+        Err(ProfileError::Unknown { name: name_or_path.to_owned(), known, guess })
+    }
+
+    /// Reads a profile.
+    ///
+    /// # Errors
+    /// The place of the first mistake.
+    pub fn parse(document: &Document) -> Result<Self, PlaceError> {
+        let profile: Self = document.toml()?;
+        let wrong = |span: std::ops::Range<usize>, message: &str| Err(document.error(span, message, None));
+        let name = profile.name.get_ref();
+        // The name becomes part of a file's name.
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+            return wrong(profile.name.span(), "a profile's name has lower-case letters, digits and `-` only");
+        }
+        if !(1..=20_000).contains(profile.root.days.get_ref()) {
+            return wrong(profile.root.days.span(), "a root lives 1 to 20000 days");
+        }
+        for intermediate in &profile.intermediates {
+            if !(1..=*profile.root.days.get_ref()).contains(&intermediate.get_ref().days) {
+                return wrong(intermediate.span(), "an intermediate lives at least 1 day and no longer than the root");
+            }
+        }
+        if !(1..=20).contains(profile.leaf.serial_octets.get_ref()) {
+            return wrong(profile.leaf.serial_octets.span(), "a serial number has 1 to 20 octets (RFC 5280, 4.1.2.2)");
+        }
+        let (least, most) = match *profile.leaf.validity.get_ref() {
+            Validity::Copy { max_days, .. } => (max_days.unwrap_or(1), 0),
+            Validity::Fixed { days, backdate_days } => (days, days.max(backdate_days)),
+        };
+        if least == 0 || most > 20_000 {
+            return wrong(profile.leaf.validity.span(), "a leaf lives 1 to 20000 days and begins as many ago at most");
+        }
+        let untrusted = profile.untrusted.get_ref();
+        if untrusted.issuer.is_some() == untrusted.issuer_common_name.is_some() {
+            return wrong(profile.untrusted.span(), "give the untrusted CA `issuer` or `issuer-common-name`");
+        }
+        if untrusted.action == UntrustedAction::KeepSelfSigned {
+            return wrong(profile.untrusted.span(), "`keep-self-signed` is for `self-signed` only");
+        }
+        for header in &profile.headers {
+            let Header { name, value } = header.get_ref();
+            if HeaderName::from_bytes(name.as_bytes()).is_err() || HeaderValue::from_str(value).is_err() {
+                return wrong(header.span(), "this is no HTTP header (RFC 9110, 5.1)");
+            }
+        }
+        for fact in &profile.facts {
+            let established = fact.get_ref().status == FactStatus::Established;
+            if established != fact.get_ref().confidence.is_some() {
+                return wrong(fact.span(), "an established fact has a `confidence`, and only such a one");
+            }
+        }
+        Ok(profile)
+    }
+
+    /// The name, as `--profile` takes it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.get_ref()
+    }
+
+    /// The product, as its vendor calls it.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// In what the imitation differs from the product knowingly.
+    #[must_use]
+    pub fn deviates(&self) -> &[String] {
+        &self.deviates
+    }
+
+    /// What is said of the product, and how each is known.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.facts.iter().map(Spanned::get_ref)
+    }
+
+    /// What is offered in the handshake with the client.
+    #[must_use]
+    pub fn tls(&self) -> &TlsOffer {
+        &self.tls
+    }
+
+    /// Headers that the product adds to requests (`via` among them), in order.
+    pub fn added_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
+        self.headers.iter().filter_map(|header| {
+            let Header { name, value } = header.get_ref();
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+        })
+    }
+
+    /// What happens to an origin that does not verify.
+    #[must_use]
+    pub fn untrusted_action(&self, self_signed: bool) -> UntrustedAction {
+        let untrusted = self.untrusted.get_ref();
+        untrusted.self_signed.filter(|_| self_signed).unwrap_or(untrusted.action)
+    }
+
+    /// The name of the CA that signs for untrusted origins.
+    pub(super) fn untrusted_issuer(&self, root_common_name: &str) -> Vec<Attribute> {
+        let untrusted = self.untrusted.get_ref();
+        match (&untrusted.issuer, &untrusted.issuer_common_name) {
+            (Some(issuer), _) => issuer.clone(),
+            (None, template) => {
+                let template = template.as_deref().unwrap_or("Untrusted {ca}");
+                names::with_common_name(&self.root.subject, &template.replace("{ca}", root_common_name))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_loads_and_says_how_it_knows() {
+        for name in Profile::built_in() {
+            let profile = Profile::load(name).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(profile.name(), name);
+            assert!(!profile.tls().alpn.is_empty() && !profile.tls().versions.is_empty(), "{name}");
+            if name != "generic" {
+                assert!(profile.facts().any(|fact| fact.status == FactStatus::Established), "{name}");
+                assert!(profile.facts().any(|fact| fact.status == FactStatus::NotEstablished), "{name}");
+            }
+            assert!(profile.facts().all(|fact| !fact.what.is_empty() && !fact.source.is_empty()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_profile_is_guessed() {
+        let error = Profile::load("zscaller").unwrap_err().to_string();
+        assert!(error.starts_with("no profile is called `zscaller`; give `generic`,"), "{error}");
+        assert!(error.ends_with("(did you mean `zscaler`?)"), "{error}");
+        assert!(matches!(Profile::load("./none.toml"), Err(ProfileError::Document(DocumentError::Read { .. }))));
+    }
+
+    #[test]
+    fn mistakes_point_at_their_place() {
+        let generic = BUILT_IN[0].1;
+        let error = |from: &str, to: &str| {
+            assert!(generic.contains(from), "{from}");
+            Profile::parse(&Document::new("p.toml", generic.replacen(from, to, 1))).unwrap_err()
+        };
+        assert_eq!(error("key-usage", "key-usge").help(), Some("did you mean `key-usage`?"));
+        let serial = error("serial-octets = 16", "serial-octets = 21");
+        assert_eq!(serial.message(), "a serial number has 1 to 20 octets (RFC 5280, 4.1.2.2)");
+        let line = generic.lines().position(|line| line.starts_with("serial-octets")).unwrap() + 1;
+        assert_eq!(serial.line_column(), (line, 17));
+        let dates = error(
+            "rule = \"copy\", max-days = 398, within-issuer = true",
+            "rule = \"fixed\", days = 4000000000, backdate-days = 0",
+        );
+        assert!(dates.message().starts_with("a leaf lives 1 to 20000 days"), "{dates}");
+        assert!(error("\"generic\"", "\"../x\"").message().starts_with("a profile's name"));
+        assert!(error("[[\"O\"", "[[\"X\"").message().starts_with("unknown variant `X`"));
+    }
+}
