@@ -346,8 +346,8 @@ fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
 fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, audit: LeafAudit) {
     let rustls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let alert = alert_in(error);
-    let after_flight = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
-    let refusal = |signature| Refusal { signature, after_finished: false, after_flight };
+    let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
+    let refusal = |signature| Refusal { signature, after_finished: false, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -435,7 +435,7 @@ fn judge(
         return recording.finish(Outcome::Unused, end);
     };
     let gap = at.duration_since(done);
-    let refusal = |signature| Refusal { signature, after_finished: true, after_flight: Some(gap) };
+    let refusal = |signature| Refusal { signature, after_finished: true, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
         FirstWord::Alert(number) => {
@@ -448,7 +448,7 @@ fn judge(
     // A refusal comes at once; what is closed later, or beside a connection that was accepted, was opened ahead of
     // need, as browsers do.
     let prompt = gap <= (took * 10).max(Duration::from_millis(100));
-    if !prompt || recording.accepted_before() {
+    if !prompt || recording.accepted_beside() {
         return recording.finish(Outcome::Unused, End::client("opened ahead and never used"));
     }
     recording.refused(&refusal(signature), audit, End::client(signature.describe()));

@@ -177,13 +177,13 @@ impl Proxy {
 
 impl RunningProxy {
     /// Asks the policy again about every open connection, and does with those that would now be decided otherwise
-    /// what `on_change` says. Gives their number.
+    /// what `on_change` says. Gives the ids of their records; with `new-only` there are none.
     #[must_use]
-    pub fn reconsider(&self, on_change: OnChange) -> usize {
+    pub fn reconsider(&self, on_change: OnChange) -> Vec<u64> {
+        let mut changed = Vec::new();
         if on_change == OnChange::NewOnly {
-            return 0;
+            return changed;
         }
-        let mut changed = 0;
         for live in self.shared.journal.live() {
             let Some((subjects, before)) = live.asked() else { continue };
             let sni = match (&subjects.sni, subjects.tls) {
@@ -205,7 +205,7 @@ impl RunningProxy {
             if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
                 continue;
             }
-            changed += 1;
+            changed.push(live.id());
             match on_change {
                 OnChange::Drain => live.drain.cancel(),
                 OnChange::Kill => {
