@@ -11,6 +11,7 @@ mod intercept;
 mod listen;
 mod observed;
 mod peek;
+mod pool;
 mod respond;
 mod tunnel;
 mod upstream;
@@ -53,7 +54,7 @@ pub struct ProxyConfig {
     pub dialer: Dialer,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
     pub keylog: Option<Arc<dyn KeyLog>>,
-    /// Whether idle connections to origins are kept for other clients.
+    /// Whether idle HTTP/1.1 connections to origins are kept for other clients.
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
@@ -100,6 +101,7 @@ struct Shared {
     authority: Arc<Authority>,
     journal: Journal,
     upstream: Upstream,
+    pool: pool::Pool,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -151,6 +153,7 @@ impl Proxy {
             authority,
             journal,
             upstream,
+            pool: pool::Pool::default(),
             server,
             added,
             added_lines,
