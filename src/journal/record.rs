@@ -84,8 +84,18 @@ pub struct ClientFacts {
 pub enum Via {
     /// HTTP `CONNECT` (RFC 9110, 9.3.6).
     Connect,
+    /// A `CONNECT` stream of HTTP/2 (RFC 9113, 8.5).
+    ConnectHttp2,
     /// Plain HTTP in absolute form (RFC 9112, 3.2.2).
     AbsoluteForm,
+    /// SOCKS 4 or 4a.
+    Socks4,
+    /// SOCKS 5 (RFC 1928).
+    Socks5,
+    /// Redirected by the kernel: the client knows of no proxy.
+    Transparent,
+    /// A port that leads to one place.
+    Forward,
 }
 
 /// What the policy said of a connection.

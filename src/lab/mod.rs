@@ -49,7 +49,7 @@ pub use running::{RunningLab, Toggled};
 
 use crate::authority::{Authority, InspectionCa, Permit, Profile};
 use crate::journal::{Journal, JournalLimits};
-use crate::net::{Dialer, ResolveEntry};
+use crate::net::{Destination, Dialer, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
 use crate::proxy::{Credentials, Proxy, ProxyConfig};
 use crate::simulation::{Internet, OriginSpec};
@@ -80,6 +80,10 @@ pub struct LabConfig {
     pub simulate: Vec<OriginSpec>,
     /// What happens to open connections when a rule changes.
     pub on_change: OnChange,
+    /// Where connections are taken that the kernel redirects here (Linux).
+    pub transparent: Option<SocketAddr>,
+    /// Addresses whose connections all go to one place.
+    pub forward: Vec<(SocketAddr, Destination)>,
     /// Clients that may use the proxy.
     pub allow_clients: Vec<IpNet>,
     /// Users that may use the proxy.
@@ -127,6 +131,8 @@ impl Default for LabConfig {
             resolve: Vec::new(),
             simulate: Vec::new(),
             on_change: OnChange::NewOnly,
+            transparent: None,
+            forward: Vec::new(),
             allow_clients: Vec::new(),
             credentials: None,
             own_ports: Vec::new(),
@@ -239,6 +245,8 @@ impl LabConfig {
         let journal = Journal::new(self.journal);
         let config = ProxyConfig {
             listen: self.listen,
+            transparent: self.transparent,
+            forward: self.forward,
             allow_clients: self.allow_clients,
             credentials: self.credentials,
             own_ports: self.own_ports,

@@ -13,15 +13,16 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Shared;
-use super::connection::{Inbound, dial, left, name_of};
+use super::client::Client;
+use super::connection::{dial, name_of};
 use super::exchange::{Admission, Gate, Relay, RelayEnd, RequestHead, Side, answer_all, relay_http2};
+use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
@@ -30,15 +31,13 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, Host, Prefixed, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{CertificateFacts, ClientHello, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
-
-type Client = Prefixed<TcpStream>;
 
 /// Inspects one connection to its end.
 pub(super) async fn run(
@@ -123,11 +122,11 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 }
 
 /// An origin seen for the first time: its leg stands before the client's handshake begins.
-async fn new_origin(shared: &Arc<Shared>, client: Client, recording: &Recording, key: &OriginKey) {
+async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Recording, key: &OriginKey) {
     let live = recording.live();
     let opened = tokio::select! {
         opened = Box::pin(open_recorded(shared, recording, key)) => opened,
-        () = left(client.inner()) => {
+        () = client.left() => {
             return recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
         }
         () = live.kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
@@ -277,7 +276,7 @@ struct Accepted {
 
 /// One certificate for one connection, whatever the hello says: the name was read from it before.
 #[derive(Debug)]
-struct One(Arc<CertifiedKey>);
+pub(super) struct One(pub(super) Arc<CertifiedKey>);
 
 impl ResolvesServerCert for One {
     fn resolve(&self, _: RustlsHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -388,13 +387,7 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 // ---- after the handshake ------------------------------------------------------------------------------------------
 
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
-async fn exchange(
-    shared: &Arc<Shared>,
-    recording: &Recording,
-    key: &OriginKey,
-    accepted: Accepted,
-    leg: OriginLeg,
-) {
+async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
     let known = Arc::clone(&leg.origin);
     let Accepted { stream, done, took, audit, tap } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

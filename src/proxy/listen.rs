@@ -1,21 +1,32 @@
 //! Accepting connections: one task and one span each, within the limits.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
-use super::Shared;
-use super::connection;
+use super::client::Client;
 use super::respond::Answer;
-use crate::journal::{End, Outcome, Recording, Told};
+use super::{Shared, connection, inbound};
+use crate::journal::{End, Outcome, Recording, Told, Via};
+use crate::net::Destination;
+
+/// What connections to a port are.
+#[derive(Clone, Debug)]
+pub(super) enum Port {
+    /// Questions to a proxy.
+    Proxy,
+    /// Connections that the kernel redirected to this address.
+    Transparent(SocketAddr),
+    /// Connections that all go to one place.
+    Forward(Destination),
+}
 
 /// Accepts until it is told to stop. An error of one accept (most often: too many open files) ends nothing.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: CancellationToken) {
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, port: Port, stop: CancellationToken) {
     let mut pause = Duration::from_millis(10);
     loop {
         let accepted = tokio::select! {
@@ -27,7 +38,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: Can
                 pause = Duration::from_millis(10);
                 let recording = shared.journal.open(peer);
                 let span = debug_span!("connection", id = recording.live().id(), client = %peer);
-                let task = welcome(Arc::clone(&shared), stream, recording).instrument(span);
+                let task = welcome(Arc::clone(&shared), stream, port.clone(), recording).instrument(span);
                 shared.tasks.spawn(task);
             }
             Err(error) => {
@@ -39,7 +50,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: Can
     }
 }
 
-async fn welcome(shared: Arc<Shared>, stream: TcpStream, recording: Recording) {
+async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: Recording) {
     let _ = stream.set_nodelay(true);
     let client = recording.note(|record| record.client.address.ip());
     let refused = if !may_use(&shared, client) {
@@ -49,9 +60,24 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, recording: Recording) {
     } else {
         None
     };
-    match refused {
-        Some(answer) => turn_away(stream, &recording, &answer).await,
-        None => connection::serve(&shared, stream, recording).await,
+    match (refused, port) {
+        (Some(answer), Port::Proxy) => {
+            debug!(detail = answer.detail, "turned away");
+            inbound::refuse(Client::tcp(stream), &recording, &answer, Outcome::Blocked).await;
+        }
+        // Who knows no proxy cannot be told why.
+        (Some(answer), Port::Transparent(_) | Port::Forward(_)) => {
+            recording.note(|record| record.told = Some(Told::Reset));
+            recording.finish(Outcome::Blocked, End::middlebox(answer.detail));
+            Client::tcp(stream).reset();
+        }
+        (None, Port::Proxy) => inbound::serve(&shared, Client::tcp(stream), recording).await,
+        (None, Port::Transparent(here)) => inbound::serve_transparent(&shared, stream, recording, here).await,
+        (None, Port::Forward(destination)) => {
+            let typed = destination.host.to_string();
+            let arrived = connection::arrive(&recording, Via::Forward, destination, Some(typed));
+            Box::pin(connection::carry(&shared, Client::tcp(stream), &recording, &arrived)).await;
+        }
     }
 }
 
@@ -59,13 +85,4 @@ fn may_use(shared: &Shared, client: IpAddr) -> bool {
     let allowed = &shared.config.allow_clients;
     let client = client.to_canonical();
     allowed.is_empty() || client.is_loopback() || allowed.iter().any(|network| network.contains(&client))
-}
-
-async fn turn_away(mut stream: TcpStream, recording: &Recording, answer: &Answer) {
-    debug!(detail = answer.detail, "turned away");
-    let written = stream.write_all(&answer.to_http1()).await;
-    recording.note(|record| record.told = Some(Told::Status(answer.status.as_u16())));
-    let how = if written.is_ok() { answer.detail.clone() } else { format!("{} (unheard)", answer.detail) };
-    recording.finish(Outcome::Blocked, End::middlebox(how));
-    connection::linger(stream).await;
 }

@@ -1,12 +1,14 @@
 //! The way of one connection through the middlebox.
 //!
-//! `listen` accepts it, `connection` reads what the client asks for, `peek` reads the ClientHello, the policy decides,
-//! and then the bytes go through a `tunnel`, or the TLS is taken apart by `intercept` and its HTTP relayed by
+//! `listen` accepts it, `inbound` finds out where it wants to go, `peek` reads the ClientHello, `connection` asks the
+//! policy, and then the bytes go through a `tunnel`, or the TLS is taken apart by `intercept` and its HTTP relayed by
 //! `exchange`. One [`Recording`](crate::journal::Recording) goes along the whole way.
 
+mod client;
 mod connection;
 mod credentials;
 mod exchange;
+mod inbound;
 mod intercept;
 mod listen;
 mod observed;
@@ -33,7 +35,7 @@ pub use credentials::{Credentials, CredentialsError};
 
 use crate::authority::{Authority, TlsVersion};
 use crate::journal::{DecisionKind, Journal};
-use crate::net::Dialer;
+use crate::net::{Destination, Dialer};
 use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
@@ -46,6 +48,10 @@ pub struct ProxyConfig {
     pub allow_clients: Vec<IpNet>,
     /// Users that may use it; none is everyone.
     pub credentials: Option<Credentials>,
+    /// Where connections are taken that the kernel redirects here (Linux).
+    pub transparent: Option<SocketAddr>,
+    /// Addresses whose connections all go to one place.
+    pub forward: Vec<(SocketAddr, Destination)>,
     /// Other ports of this program, which clients cannot have themselves connected to.
     pub own_ports: Vec<SocketAddr>,
     /// The CAs that origins are verified against.
@@ -80,7 +86,7 @@ pub enum ProxyError {
 /// A proxy that is bound and does not accept yet.
 #[derive(Debug)]
 pub struct Proxy {
-    listener: TcpListener,
+    listeners: Vec<(TcpListener, listen::Port)>,
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -97,6 +103,8 @@ pub struct RunningProxy {
 struct Shared {
     config: ProxyConfig,
     address: SocketAddr,
+    /// All ports that are listened on here.
+    ports: Vec<u16>,
     policy: Arc<PolicyStore>,
     authority: Arc<Authority>,
     journal: Journal,
@@ -124,9 +132,19 @@ impl Proxy {
         if !config.listen.ip().is_loopback() && config.allow_clients.is_empty() && config.credentials.is_none() {
             return Err(ProxyError::Open(config.listen));
         }
-        let bound = TcpListener::bind(config.listen).await;
-        let listener = bound.map_err(|error| ProxyError::Bind(config.listen, error))?;
-        let address = listener.local_addr().map_err(|error| ProxyError::Bind(config.listen, error))?;
+        let mut listeners = vec![(bind(config.listen).await?, listen::Port::Proxy)];
+        if let Some(address) = config.transparent {
+            let listener = inbound::listen_transparent(address).map_err(|error| ProxyError::Bind(address, error))?;
+            let here = listener.local_addr().map_err(|error| ProxyError::Bind(address, error))?;
+            listeners.push((listener, listen::Port::Transparent(here)));
+        }
+        for (address, destination) in &config.forward {
+            listeners.push((bind(*address).await?, listen::Port::Forward(destination.clone())));
+        }
+        let addresses: Vec<_> = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
+        let address = addresses.first().copied().unwrap_or(config.listen);
+        let own = addresses.iter().chain(&config.own_ports);
+        let ports = own.map(SocketAddr::port).collect();
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
@@ -149,6 +167,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             config,
             address,
+            ports,
             policy,
             authority,
             journal,
@@ -159,7 +178,7 @@ impl Proxy {
             added_lines,
             tasks: TaskTracker::new(),
         });
-        Ok(Self { listener, address, shared })
+        Ok(Self { listeners, address, shared })
     }
 
     /// The address that clients connect to.
@@ -168,12 +187,20 @@ impl Proxy {
         self.address
     }
 
+    /// The addresses of the transparent port and of the forwarded ones, in the order in which they were given.
+    #[must_use]
+    pub fn other_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().skip(1).filter_map(|(listener, _)| listener.local_addr().ok()).collect()
+    }
+
     /// Begins to accept.
     #[must_use]
     pub fn spawn(self) -> RunningProxy {
         let stop = CancellationToken::new();
         let running = RunningProxy { shared: Arc::clone(&self.shared), stop: stop.clone() };
-        tokio::spawn(listen::accept(self.shared, self.listener, stop));
+        for (listener, port) in self.listeners {
+            tokio::spawn(listen::accept(Arc::clone(&self.shared), listener, port, stop.clone()));
+        }
         running
     }
 }
@@ -238,6 +265,17 @@ impl RunningProxy {
         // Ending is a matter of polling each task once more; the limit is for a task that cannot be ended.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.shared.tasks.wait()).await;
         false
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ProxyError> {
+    TcpListener::bind(address).await.map_err(|error| ProxyError::Bind(address, error))
+}
+
+impl Shared {
+    /// The ports of this program.
+    fn own_ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.iter().copied()
     }
 }
 

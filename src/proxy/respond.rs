@@ -131,6 +131,12 @@ impl Answer {
         text.into_bytes()
     }
 
+    /// The value of `Proxy-Authenticate`, where credentials are asked for (RFC 7617).
+    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+        let realm = self.realm?;
+        HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")).ok()
+    }
+
     /// The answer for hyper.
     pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from(self.body())));

@@ -17,7 +17,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Passes bytes both ways until both directions have ended; each end is passed on as a half-close.
-pub(crate) async fn run<C, O>(live: &Live, client: C, origin: O, early_up: &[u8], early_down: &[u8]) -> End
+pub(crate) async fn run<C, O>(live: &Live, client: C, origin: O) -> End
 where
     C: AsyncRead + AsyncWrite,
     O: AsyncRead + AsyncWrite,
@@ -25,12 +25,12 @@ where
     let (mut client_reader, mut client_writer) = tokio::io::split(client);
     let (mut origin_reader, mut origin_writer) = tokio::io::split(origin);
     let up = async {
-        let flow = pump(&mut client_reader, &mut origin_writer, &mut ToEnd, early_up, live.up()).await;
+        let flow = pump(&mut client_reader, &mut origin_writer, &mut ToEnd, &[], live.up()).await;
         let _ = origin_writer.shutdown().await;
         flow
     };
     let down = async {
-        let flow = pump(&mut origin_reader, &mut client_writer, &mut ToEnd, early_down, live.down()).await;
+        let flow = pump(&mut origin_reader, &mut client_writer, &mut ToEnd, &[], live.down()).await;
         let _ = client_writer.shutdown().await;
         flow
     };
@@ -105,12 +105,12 @@ mod tests {
         let recording = journal.open("127.0.0.1:1".parse().unwrap());
         let ((mut client, inner), (outer, mut origin)) = (duplex(64), duplex(64));
         let live = recording.live().clone();
-        let running = tokio::spawn(async move { run(&live, inner, outer, b"early ", b"").await });
+        let running = tokio::spawn(async move { run(&live, inner, outer).await });
         client.write_all(b"question").await.unwrap();
         client.shutdown().await.unwrap();
         let mut asked = String::new();
         origin.read_to_string(&mut asked).await.unwrap();
-        assert_eq!(asked, "early question");
+        assert_eq!(asked, "question");
         origin.write_all(b"answer").await.unwrap();
         drop(origin);
         let mut answered = String::new();
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(answered, "answer");
         assert_eq!(running.await.unwrap(), End::client("closed"));
         drop(recording);
-        assert_eq!((journal.records(false)[0].bytes_up, journal.records(false)[0].bytes_down), (14, 6));
+        assert_eq!((journal.records(false)[0].bytes_up, journal.records(false)[0].bytes_down), (8, 6));
     }
 
     #[tokio::test(start_paused = true)]
@@ -127,9 +127,9 @@ mod tests {
         let recording = journal.open("127.0.0.1:1".parse().unwrap());
         let ((_client, inner), (outer, _origin)) = (duplex(64), duplex(64));
         recording.live().drain.cancel();
-        assert_eq!(run(recording.live(), inner, outer, b"", b"").await, End::middlebox("drained"));
+        assert_eq!(run(recording.live(), inner, outer).await, End::middlebox("drained"));
         let ((_client, inner), (outer, _origin)) = (duplex(64), duplex(64));
         recording.live().kill.cancel();
-        assert_eq!(run(recording.live(), inner, outer, b"", b"").await, End::middlebox("ended"));
+        assert_eq!(run(recording.live(), inner, outer).await, End::middlebox("ended"));
     }
 }

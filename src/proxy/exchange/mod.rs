@@ -5,6 +5,6 @@ mod head;
 mod http1;
 mod http2;
 
-pub(crate) use head::{Length, MAX_HEAD, RequestHead, find_end, leading_empty_lines};
+pub(crate) use head::{Length, RequestHead, find_end, leading_empty_lines};
 pub(crate) use http1::{Admission, Gate, Relay, RelayEnd, Side};
 pub(crate) use http2::{answer_all, relay as relay_http2};

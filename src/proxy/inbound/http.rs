@@ -1,0 +1,269 @@
+//! HTTP/1.1 to the proxy: `CONNECT` (RFC 9110, 9.3.6), and requests in absolute form (RFC 9112, 3.2.2).
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout};
+
+use super::{REQUEST, read_more, refuse, short, tell};
+use crate::journal::{End, Outcome, Pen, Recording, Via};
+use crate::net::Destination;
+use crate::proxy::client::Client;
+use crate::proxy::credentials::Proof;
+use crate::proxy::exchange::{
+    Admission, Gate, Length, Relay, RelayEnd, RequestHead, Side, find_end, leading_empty_lines,
+};
+use crate::proxy::respond::Answer;
+use crate::proxy::{Shared, connection};
+
+/// Serves requests until one of them takes the connection over. One record for each CONNECT, and one for each run of
+/// plain requests to one destination.
+pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+    let peer = recording.note(|record| record.client.address);
+    let mut first = Some(recording);
+    loop {
+        // The first record is there from the start; the next ones begin with their first byte.
+        let recording = match first.take() {
+            Some(recording) => recording,
+            None => {
+                if client.ahead().is_empty() {
+                    let Ok(Ok(1..)) = timeout(REQUEST, client.read_ahead()).await else { return };
+                }
+                shared.journal.open(peer)
+            }
+        };
+        let request = match read_request(&mut client, &recording).await {
+            Ok(request) => request,
+            Err(Unread::Ended(outcome, end)) => return recording.finish(outcome, end),
+            Err(Unread::Refused(answer)) => return refuse(client, &recording, &answer, Outcome::Failed).await,
+        };
+        recording.note(|record| {
+            record.client.device = request.header("middlebox-device").map(|name| short(name, 100));
+            record.client.user_agent = request.header("user-agent").map(|name| short(name, 200));
+        });
+        if let Some(answer) = authenticate(shared, request.header("proxy-authorization")).await {
+            // A client that knows the password answers on the same connection, in a record of its own.
+            tell(&mut client, &recording, &answer).await;
+            recording.finish(Outcome::Blocked, End::middlebox(answer.detail.clone()));
+            // Only a request without a body leaves the stream at the next one.
+            if request.keeps_alive() && request.length == Length::Empty {
+                continue;
+            }
+            return client.linger().await;
+        }
+        if request.method == "CONNECT" {
+            return Box::pin(connect(shared, client, &recording, &request)).await;
+        }
+        match Box::pin(plain(shared, client, &recording, request)).await {
+            Some(next) => client = next,
+            None => return,
+        }
+    }
+}
+
+enum Unread {
+    Ended(Outcome, End),
+    Refused(Answer),
+}
+
+async fn read_request(client: &mut Client, pen: &Pen) -> Result<RequestHead, Unread> {
+    let deadline = Instant::now() + REQUEST;
+    loop {
+        let empty = leading_empty_lines(client.ahead());
+        client.take(empty);
+        match find_end(client.ahead()) {
+            Ok(Some(end)) => {
+                let head = client.take(end);
+                return RequestHead::parse(head)
+                    .map_err(|error| Unread::Refused(Answer::bad_request(error.to_string())));
+            }
+            Ok(None) => {}
+            Err(error) => return Err(Unread::Refused(Answer::bad_request(error.to_string()))),
+        }
+        if deadline <= Instant::now() && !client.ahead().is_empty() {
+            return Err(Unread::Refused(Answer::timeout("no complete request within a minute")));
+        }
+        read_more(client, pen, deadline).await.map_err(|(outcome, end)| Unread::Ended(outcome, end))?;
+    }
+}
+
+/// The answer to a request that does not prove who sends it; none where that is not asked, or proven.
+pub(super) async fn authenticate(shared: &Shared, header: Option<&str>) -> Option<Answer> {
+    match shared.config.credentials.as_ref()?.check(header).await {
+        Proof::Right => None,
+        Proof::Missing => Some(Answer::authenticate(false)),
+        Proof::Wrong => Some(Answer::authenticate(true)),
+    }
+}
+
+/// Reads the target of a `CONNECT`, and the host in it as the client typed it.
+pub(super) fn connect_target(target: &str) -> Result<(Destination, String), Answer> {
+    let destination = Destination::parse(target)
+        .map_err(|error| Answer::bad_request(format!("CONNECT {}: {error}", short(target, 100))))?;
+    let typed = target.rsplit_once(':').map_or("", |(host, _)| host).to_owned();
+    Ok((destination, typed))
+}
+
+async fn connect(shared: &Arc<Shared>, mut client: Client, recording: &Recording, request: &RequestHead) {
+    let (destination, typed) = match connect_target(&request.target) {
+        Ok(target) => target,
+        Err(answer) => return refuse(client, recording, &answer, Outcome::Failed).await,
+    };
+    let inbound = connection::arrive(recording, Via::Connect, destination, Some(typed));
+    if let Err(answer) = connection::admit(shared, recording, &inbound) {
+        return refuse(client, recording, &answer, Outcome::Blocked).await;
+    }
+    let told = async {
+        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+        client.flush().await
+    };
+    if let Err(error) = told.await {
+        return recording.finish(Outcome::GaveUp, End::client(error.to_string()));
+    }
+    connection::carry(shared, client, recording, &inbound).await;
+}
+
+/// Forwards requests in absolute form to one destination; gives the client back when the next one goes elsewhere.
+async fn plain(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    request: RequestHead,
+) -> Option<Client> {
+    let (destination, typed) = match absolute_target(&request) {
+        Ok((destination, typed, _)) => (destination, typed),
+        Err(answer) => {
+            refuse(client, recording, &answer, Outcome::Failed).await;
+            return None;
+        }
+    };
+    let inbound = connection::arrive(recording, Via::AbsoluteForm, destination, Some(typed));
+    if let Err(answer) = connection::admit_plain(shared, recording, &inbound).await {
+        refuse(client, recording, &answer, Outcome::Blocked).await;
+        return None;
+    }
+    let origin = tokio::select! {
+        origin = connection::dial(shared, &inbound.destination) => origin,
+        () = client.left() => {
+            recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+            return None;
+        }
+    };
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(error) => {
+            refuse(client, recording, &error.answer(), Outcome::Failed).await;
+            return None;
+        }
+    };
+    connection::note_origin_address(recording, &origin);
+
+    let authorization = request.header("proxy-authorization").map(ToOwned::to_owned);
+    client.put_back(request.into_bytes());
+    let mut client = Side::new(client, Vec::new());
+    let mut origin = Side::new(origin, Vec::new());
+    let mut gate = OneDestination { authorization, destination: &inbound.destination };
+    let relay = Relay { recording, dropped: &[], added: &[] };
+    match Box::pin(relay.run(&mut client, &mut origin, &mut gate)).await {
+        RelayEnd::Elsewhere => {
+            recording.finish(Outcome::Plain, End::client("went on to another destination"));
+            Some(reunite(client))
+        }
+        RelayEnd::Closed { end, clean, .. } => {
+            let answered = recording.note(|record| record.exchanges.iter().any(|exchange| exchange.status.is_some()));
+            let outcome = if answered || clean { Outcome::Plain } else { Outcome::Failed };
+            recording.finish(outcome, end);
+            let client = reunite(client);
+            if clean {
+                client.linger().await;
+            } else {
+                client.reset();
+            }
+            None
+        }
+    }
+}
+
+fn reunite(side: Side<Client>) -> Client {
+    let Side { reader, writer, buffer } = side;
+    let mut client = reader.unsplit(writer);
+    client.put_back(buffer);
+    client
+}
+
+/// Keeps a run of plain requests to the destination it began with.
+struct OneDestination<'a> {
+    /// The credentials that were checked where the run began.
+    authorization: Option<String>,
+    destination: &'a Destination,
+}
+
+impl Gate for OneDestination<'_> {
+    fn admit(&mut self, request: &RequestHead) -> Admission {
+        match absolute_target(request) {
+            // Each request carries its credentials (RFC 9110, 11.7.2): other ones are checked anew.
+            _ if request.header("proxy-authorization") != self.authorization.as_deref() => Admission::Elsewhere,
+            Ok((destination, _, path)) if destination == *self.destination => Admission::Forward(path),
+            Ok(_) | Err(_) => Admission::Elsewhere,
+        }
+    }
+}
+
+/// Destination, host as typed, and the origin-form target of a request in absolute form (RFC 9112, 3.2.2).
+fn absolute_target(request: &RequestHead) -> Result<(Destination, String, String), Answer> {
+    let Some((scheme, rest)) = request.target.split_once("://") else {
+        let mut answer = Answer::bad_request("this is an HTTP proxy, and the request is not meant for one");
+        answer.hint =
+            Some("set it as your client's proxy, as in `curl --proxy http://ADDRESS https://example.com`".into());
+        return Err(answer);
+    };
+    if !scheme.eq_ignore_ascii_case("http") {
+        let mut answer = Answer::bad_request(format!("{scheme}:// cannot be asked for like this"));
+        answer.hint = Some("https:// is reached with CONNECT".into());
+        return Err(answer);
+    }
+    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(split);
+    let path = path.split('#').next().unwrap_or_default();
+    let path = match path.as_bytes().first() {
+        Some(b'/') => path.to_owned(),
+        Some(_) => format!("/{path}"),
+        // OPTIONS for the whole server keeps its asterisk form (RFC 9112, 3.2.4).
+        None if request.method == "OPTIONS" => "*".to_owned(),
+        None => "/".to_owned(),
+    };
+    if authority.contains('@') {
+        return Err(Answer::bad_request("credentials in a URL are not passed on"));
+    }
+    let destination = Destination::parse_or(authority, 80).map_err(|error| Answer::bad_request(error.to_string()))?;
+    let typed = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    Ok((destination, typed.to_owned(), path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Result<(String, String, String), u16> {
+        let head = format!("GET {text} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let request = RequestHead::parse(head.into_bytes()).unwrap();
+        absolute_target(&request)
+            .map(|(destination, typed, path)| (destination.to_string(), typed, path))
+            .map_err(|answer| answer.status.as_u16())
+    }
+
+    #[test]
+    fn absolute_targets_become_origin_form() {
+        let three = |a: &str, b: &str, c: &str| Ok((a.to_owned(), b.to_owned(), c.to_owned()));
+        assert_eq!(target("http://a.example/x?y#z"), three("a.example:80", "a.example", "/x?y"));
+        assert_eq!(target("HTTP://A.example:8080"), three("a.example:8080", "A.example", "/"));
+        assert_eq!(target("http://[::1]:81?q"), three("[::1]:81", "[::1]", "/?q"));
+        assert_eq!(target("/x"), Err(400));
+        assert_eq!(target("https://a.example/"), Err(400));
+        assert_eq!(target("http://user@a.example/"), Err(400));
+        assert_eq!(target("http:///x"), Err(400));
+    }
+}

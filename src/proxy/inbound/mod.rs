@@ -1,0 +1,125 @@
+//! What a client asks for, and by which door it came: HTTP `CONNECT`, plain HTTP, SOCKS, TLS to the proxy, HTTP/2, or
+//! no question at all (transparent and forwarded ports). Every door ends in one [`Inbound`].
+
+mod http;
+mod http2;
+mod socks;
+mod tls;
+mod transparent;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Shared;
+use super::client::{Carrier, Client};
+use super::respond::Answer;
+use crate::journal::{End, Outcome, Pen, Recording, Told};
+use crate::net::Destination;
+
+pub(super) use self::transparent::{listen as listen_transparent, serve as serve_transparent};
+
+/// How long an accepted connection may stay silent, and its first request incomplete.
+const REQUEST: Duration = Duration::from_secs(60);
+
+/// What a client asked for.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub(super) destination: Destination,
+    /// The host as the client named it, since dialects compare texts; none where it named none (transparent).
+    pub(super) typed: Option<String>,
+    pub(super) client: IpAddr,
+}
+
+/// Serves one accepted connection to its end: looks at its first bytes, and opens the door that they knock at.
+pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+    let protocol = match recognise(&mut client, &recording).await {
+        Ok(protocol) => protocol,
+        Err((outcome, end)) => return recording.finish(outcome, end),
+    };
+    // In boxes of their own, each stage gives its memory back when the next begins.
+    match protocol {
+        Protocol::Http1 => Box::pin(http::serve(shared, client, recording)).await,
+        Protocol::Http2 => Box::pin(http2::serve(shared, client, recording)).await,
+        Protocol::Socks4 => Box::pin(socks::serve4(shared, client, recording)).await,
+        Protocol::Socks5 => Box::pin(socks::serve5(shared, client, recording)).await,
+        Protocol::Tls => Box::pin(tls::serve(shared, client, recording)).await,
+    }
+}
+
+/// What is spoken to the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    /// With prior knowledge (RFC 9113, 3.3), or by ALPN inside TLS.
+    Http2,
+    Socks4,
+    Socks5,
+    Tls,
+}
+
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Reads until the first bytes tell, however they are cut.
+async fn recognise(client: &mut Client, pen: &Pen) -> Result<Protocol, (Outcome, End)> {
+    let deadline = Instant::now() + REQUEST;
+    loop {
+        match client.ahead() {
+            [] => {}
+            [4, ..] => return Ok(Protocol::Socks4),
+            [5, ..] => return Ok(Protocol::Socks5),
+            [22, ..] => return Ok(Protocol::Tls),
+            bytes if bytes.starts_with(HTTP2_PREFACE) => return Ok(Protocol::Http2),
+            bytes if HTTP2_PREFACE.starts_with(bytes) => {}
+            _ => return Ok(Protocol::Http1),
+        }
+        read_more(client, pen, deadline).await?;
+    }
+}
+
+/// Reads more of a request that is not complete; the error is how the connection ended instead.
+async fn read_more(client: &mut Client, pen: &Pen, deadline: Instant) -> Result<(), (Outcome, End)> {
+    let silent = client.ahead().is_empty();
+    let outcome = if silent { Outcome::Unused } else { Outcome::GaveUp };
+    let live = pen.live();
+    tokio::select! {
+        read = timeout_at(deadline, client.read_ahead()) => match read {
+            Ok(Ok(0)) => Err((outcome, End::client("closed before its request"))),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err((outcome, End::client(error.to_string()))),
+            Err(_) => Err((outcome, End::middlebox("no complete request within a minute"))),
+        },
+        () = live.drain.cancelled(), if silent => Err((outcome, End::middlebox("drained"))),
+        () = live.kill.cancelled() => Err((outcome, End::middlebox("ended"))),
+    }
+}
+
+/// The name of a program or device, cut to what a record keeps.
+fn short(text: &str, limit: usize) -> String {
+    text.chars().take(limit).collect()
+}
+
+/// Writes the proxy's own answer in HTTP/1.1.
+async fn tell(client: &mut Client, pen: &Pen, answer: &Answer) {
+    use tokio::io::AsyncWriteExt as _;
+
+    pen.note(|record| record.told = Some(Told::Status(answer.status.as_u16())));
+    let _ = client.write_all(&answer.to_http1()).await;
+    let _ = client.flush().await;
+}
+
+/// Refuses in HTTP/1.1, and closes.
+pub(super) async fn refuse(mut client: Client, recording: &Recording, answer: &Answer, outcome: Outcome) {
+    tell(&mut client, recording, answer).await;
+    recording.finish(outcome, End::middlebox(answer.detail.clone()));
+    client.linger().await;
+}
+
+impl Client {
+    /// A client on a TCP connection.
+    pub(super) fn tcp(stream: tokio::net::TcpStream) -> Self {
+        Self::new(Carrier::Tcp(stream))
+    }
+}
