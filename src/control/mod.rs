@@ -1,8 +1,10 @@
 //! The control API of a running middlebox: its policy, its connections, its events, its CA, and a page for people.
 //!
-//! [`Control`] serves it over plain HTTP, in the types of [`wire`]. A request goes through the `guard` (is it meant for us, and by whom?), is read by `input`, answered by
+//! [`Control`] serves it over plain HTTP, [`ControlClient`] is the command line's end of it, and both speak the types
+//! of [`wire`]. A request goes through the `guard` (is it meant for us, and by whom?), is read by `input`, answered by
 //! `policy`, `connections`, `events` or `page`, and where it fails, answered with a [`Problem`].
 
+mod client;
 mod connections;
 mod events;
 mod guard;
@@ -15,6 +17,7 @@ mod routes;
 mod server;
 pub mod wire;
 
+pub use client::{ClientError, ControlClient};
 pub use connections::ConnectionFilter;
 pub use lab::{Lab, LabStatus};
 pub use problem::{Problem, ProblemKind};
