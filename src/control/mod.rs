@@ -15,6 +15,8 @@ mod policy;
 mod problem;
 mod routes;
 mod server;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use client::{ClientError, ControlClient};
