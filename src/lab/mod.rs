@@ -230,10 +230,6 @@ impl LabConfig {
             overrides.insert(entry);
         }
         let mut origin_roots = RootCertStore::empty();
-        if self.system_roots {
-            origin_roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            origin_roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
         if let Some(internet) = &internet {
             origin_roots.add_parsable_certificates([internet.root_der().clone()]);
         }
@@ -251,6 +247,7 @@ impl LabConfig {
             credentials: self.credentials,
             own_ports: self.own_ports,
             origin_roots,
+            system_roots: self.system_roots,
             dialer: Dialer::new(Arc::new(overrides), DIAL),
             keylog: keylog.map(|keylog| Arc::new(keylog) as Arc<dyn rustls::KeyLog>),
             pool: self.pool,

@@ -56,6 +56,8 @@ pub struct ProxyConfig {
     pub own_ports: Vec<SocketAddr>,
     /// The CAs that origins are verified against.
     pub origin_roots: RootCertStore,
+    /// Whether they are verified against the system's and Mozilla's CAs as well.
+    pub system_roots: bool,
     /// How origins are reached.
     pub dialer: Dialer,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
@@ -150,7 +152,7 @@ impl Proxy {
         let keylog = config.keylog.clone();
         let upstream = Upstream::new(
             config.dialer.clone(),
-            config.origin_roots.clone(),
+            (config.origin_roots.clone(), config.system_roots),
             &provider,
             keylog.clone(),
             Duration::from_secs(20),

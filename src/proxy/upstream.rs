@@ -1,14 +1,14 @@
 //! The origin's leg: TCP, TLS, and whether its certificate is to be trusted.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use quick_cache::sync::Cache;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use thiserror::Error;
@@ -96,12 +96,12 @@ impl UpstreamError {
 impl Upstream {
     pub(crate) fn new(
         dialer: Dialer,
-        roots: RootCertStore,
+        (given, system): (RootCertStore, bool),
         provider: &Arc<CryptoProvider>,
         keylog: Option<Arc<dyn KeyLog>>,
         handshake_limit: Duration,
     ) -> Result<Self, rustls::Error> {
-        let verifier = Arc::new(OriginVerifier::new(roots, provider)?);
+        let verifier = Arc::new(OriginVerifier::new(given, system, provider)?);
         let mut prototype = ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(rustls::ALL_VERSIONS)?
             .dangerous()
@@ -179,16 +179,41 @@ pub(crate) fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static
 /// profile's decision, not the TLS library's. Signatures of the handshake itself are never let through.
 #[derive(Debug)]
 struct OriginVerifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    /// Against the CAs that were given.
+    given: Option<Arc<WebPkiServerVerifier>>,
+    /// Against the system's and Mozilla's, where they count. Hundreds of certificates: read when one is first needed.
+    system: Option<LazyLock<Option<Arc<WebPkiServerVerifier>>>>,
+    algorithms: WebPkiSupportedAlgorithms,
     verdicts: Cache<[u8; 32], OriginTrust>,
 }
 
 impl OriginVerifier {
-    fn new(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, rustls::Error> {
-        let webpki = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Self { webpki, verdicts: Cache::new(4096) })
+    fn new(given: RootCertStore, system: bool, provider: &Arc<CryptoProvider>) -> Result<Self, rustls::Error> {
+        let given = if given.is_empty() { None } else { Some(against(given, provider)?) };
+        let system = system.then(|| LazyLock::new(system_verifier as fn() -> Option<Arc<WebPkiServerVerifier>>));
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { given, system, algorithms, verdicts: Cache::new(4096) })
+    }
+
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let against = |verifier: &Arc<WebPkiServerVerifier>| {
+            verifier.verify_server_cert(leaf, intermediates, name, ocsp, now).map(|_| ())
+        };
+        let unknown = || Err(CertificateError::UnknownIssuer.into());
+        let given = self.given.as_ref().map_or_else(unknown, against);
+        match (given, self.system.as_ref()) {
+            (Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)), Some(system)) => {
+                LazyLock::force(system).as_ref().map_or_else(unknown, against)
+            }
+            (given, _) => given,
+        }
     }
 
     /// The verdict on a chain that was shown, from memory where the handshake was resumed.
@@ -208,13 +233,26 @@ impl OriginVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> OriginTrust {
-        let trust = match self.webpki.verify_server_cert(leaf, intermediates, name, ocsp, now) {
-            Ok(_) => OriginTrust::Trusted,
+        let trust = match self.verify(leaf, intermediates, name, ocsp, now) {
+            Ok(()) => OriginTrust::Trusted,
             Err(error) => OriginTrust::Untrusted(fault_of(&error, leaf)),
         };
         self.verdicts.insert(verdict_key(leaf, intermediates, name), trust.clone());
         trust
     }
+}
+
+fn against(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))
+}
+
+fn system_verifier() -> Option<Arc<WebPkiServerVerifier>> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    against(roots, &Arc::new(rustls::crypto::aws_lc_rs::default_provider())).ok()
 }
 
 fn verdict_key(leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], name: &ServerName<'_>) -> [u8; 32] {
@@ -270,7 +308,7 @@ impl ServerCertVerifier for OriginVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -279,10 +317,10 @@ impl ServerCertVerifier for OriginVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
