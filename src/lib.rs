@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod child;
+pub mod cli;
 pub mod journal;
 pub mod lab;
 pub mod net;
