@@ -1,9 +1,12 @@
 //! Addresses and networks as people type them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+
+/// Where the control API listens, and is looked for, where nothing else is said.
+pub(super) const DEFAULT_CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 
 /// Where the control API listens, or that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -212,13 +212,13 @@ impl Kept {
         let lines = [
             ("profile", format!("{} ({})", self.profile.name(), self.profile.title())),
             ("subject", facts.subject.clone()),
-            ("key", facts.key.clone()),
+            ("algorithm", facts.key.clone()),
             ("valid", format!("{from} to {until}")),
             ("signs for", permitted),
             ("SHA-256", self.ca.fingerprint()),
             ("pin", facts.pin.to_string()),
             ("certificate", self.certificate.display().to_string()),
-            ("with key", self.path.display().to_string()),
+            ("key file", self.path.display().to_string()),
         ];
         let lines = lines.map(|(label, value)| format!("{label:<12} {value}"));
         lines.join("\n") + "\n"

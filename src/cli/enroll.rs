@@ -156,7 +156,7 @@ fn write_call(number: usize, call: &Call, to: &mut dyn Write) -> io::Result<()> 
                 || "by closing after the handshake".to_owned(),
                 |alert| format!("with alert {alert} {}", crate::journal::alert_name(alert)),
             );
-            writeln!(to, "     refused {alert}: {}", refusal.detail)?;
+            writeln!(to, "     refused {alert}: {}", words_of_refusal(refusal.cause))?;
         }
         CallResult::Failed { reason, .. } => writeln!(to, "     failed: {reason}")?,
     }
@@ -168,6 +168,17 @@ fn write_call(number: usize, call: &Call, to: &mut dyn Write) -> io::Result<()> 
         (true, true, false) => "trusted, the pin does not match",
     };
     writeln!(to, "     certificate of {}, {} ({verdict})", seen.issuer, seen.facts.pin)
+}
+
+fn words_of_refusal(cause: RefusalCause) -> &'static str {
+    match cause {
+        RefusalCause::UntrustedCa => "its CA is not among the trusted roots",
+        RefusalCause::WrongHost => "it does not name the host",
+        RefusalCause::Expired => "its validity is over",
+        RefusalCause::NotYetValid => "its validity has not begun",
+        RefusalCause::PinMismatch => "its key is none of those pinned",
+        RefusalCause::Policy => "it breaks a rule for certificates",
+    }
 }
 
 fn words_of(name: CallName) -> &'static str {

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use anstyle::Style;
 
+use super::address::DEFAULT_CONTROL;
 use super::ready::Ready;
 use crate::lab::RunningLab;
-use crate::net::{Host, Pin};
-use crate::policy::{Asked, Sni, Subjects};
+use crate::net::Host;
+use crate::policy::{Action, Asked, Sni, Subjects};
+use crate::simulation::Internet;
 
 /// A host that everybody can reach, for where nothing is simulated.
 const PUBLIC: &str = "www.okta.com";
@@ -75,7 +77,7 @@ impl Guide<'_> {
         let width = origins.iter().map(|(host, _)| host.to_string().len()).max().unwrap_or(0);
         for (host, pin) in origins {
             let name = host.to_string();
-            writeln!(to, "  {name:<width$}  {:<7}  {pin}", self.action(&host))?;
+            writeln!(to, "  {name:<width$}  {:<7}  {pin}", self.action(&host).map_or("depends", Action::as_str))?;
         }
         if let Some(public) = &self.ready.public_ca {
             writeln!(to, "  Their CA: {}", public.display())?;
@@ -84,45 +86,44 @@ impl Guide<'_> {
     }
 
     fn curl(&self, to: &mut dyn Write) -> io::Result<()> {
-        let internet = self.lab.internet();
-        let simulated = internet.and_then(|internet| internet.origins().into_iter().next());
-        let host = simulated.as_ref().map_or_else(|| PUBLIC.to_owned(), |(host, _)| host.to_string());
-        let path = if internet
-            .is_some_and(|internet| simulated.as_ref().is_some_and(|(host, _)| internet.organization(host).is_some()))
-        {
-            "/.well-known/okta-organization"
-        } else {
-            "/"
-        };
+        let origins = self.lab.internet().map(Internet::origins).unwrap_or_default();
+        let inspected = origins.iter().find(|(host, _)| self.action(host) == Some(Action::Inspect));
+        let simulated = inspected.or(origins.first());
+        let host =
+            simulated.map_or_else(|| Host::parse(PUBLIC).expect("a literal host name"), |(host, _)| host.clone());
+        let organization = self.lab.internet().and_then(|internet| internet.organization(&host));
+        let path = if organization.is_some() { "/.well-known/okta-organization" } else { "/" };
         let user = if self.password { " --proxy-user NAME:PASSWORD" } else { "" };
         // With every root in one file the same line works however the host is decided.
-        let trust = Quoted::path(&self.lab.files().bundle);
-        let ca = Quoted::path(&self.ready.ca);
-        let proxy = self.ready.proxy;
-        let url = format!("https://{host}{path}");
-        writeln!(to, "\n{HEAD}With curl{HEAD:#}, inspected: it trusts the CA, and takes the forged certificate")?;
-        writeln!(to, "  curl --proxy http://{proxy}{user} --cacert {ca} {url}")?;
-        writeln!(to, "Pinned: it ends with code 90 while {host} is inspected, and works once it is bypassed")?;
-        match simulated {
-            Some((_, pin)) => {
-                let pin = curl_pin(&pin);
-                writeln!(to, "  curl --proxy http://{proxy}{user} --cacert {trust} --pinnedpubkey \"{pin}\" {url}")?;
-            }
-            None => {
-                let pin = format!(
-                    "$(openssl s_client -connect {host}:443 -servername {host} </dev/null 2>/dev/null | openssl x509 \
-                     -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)"
-                );
-                writeln!(
-                    to,
-                    "  curl --proxy http://{proxy}{user} --cacert {trust} --pinnedpubkey \"sha256//{pin}\" {url}"
-                )?;
-            }
-        }
+        let bundle = Quoted::path(&self.lab.files().bundle);
+        let (shows, pinned, trust) = match self.action(&host) {
+            Some(Action::Bypass) => (
+                "bypassed: it sees the genuine certificate",
+                "it accepts, and would end with code 90 behind inspection",
+                bundle.clone(),
+            ),
+            Some(Action::Block) => ("blocked: it is refused", "it is refused as well", bundle.clone()),
+            Some(Action::Inspect) | None => (
+                "inspected: it trusts the CA, and takes the forged certificate",
+                "it ends with code 90, and works once the host is bypassed",
+                Quoted::path(&self.ready.ca),
+            ),
+        };
+        let pin = match simulated {
+            Some((_, pin)) => pin.base64(),
+            None => format!(
+                "$(openssl s_client -connect {host}:443 -servername {host} </dev/null 2>/dev/null | openssl x509 -pubkey \
+                 -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)"
+            ),
+        };
+        let start = format!("curl --proxy http://{}{user}", self.ready.proxy);
+        writeln!(to, "\n{HEAD}With curl{HEAD:#}; {host} is {shows}")?;
+        writeln!(to, "  {start} --cacert {trust} https://{host}{path}")?;
+        writeln!(to, "Pinned to the genuine key, {pinned}")?;
+        writeln!(to, "  {start} --cacert {bundle} --pinnedpubkey \"sha256//{pin}\" https://{host}{path}")?;
         if let Some(control) = self.ready.control {
-            let usual = control.port() == 8081 && control.ip().is_loopback();
-            let at = if usual { String::new() } else { format!(" --control http://{control}") };
-            writeln!(to, "  middlebox bypass add \"{host}\"{at}")?;
+            let at = if control == DEFAULT_CONTROL { String::new() } else { format!(" --control http://{control}") };
+            writeln!(to, "  middlebox bypass add{at} \"{host}\"")?;
         }
         Ok(())
     }
@@ -164,8 +165,8 @@ impl Guide<'_> {
         )
     }
 
-    /// What the policy says of a host now.
-    fn action(&self, host: &Host) -> &'static str {
+    /// What is done with a host now, as far as its name says it.
+    fn action(&self, host: &Host) -> Option<Action> {
         let name = host.to_string();
         let subjects = Subjects {
             connect_host: Some(&name),
@@ -176,15 +177,14 @@ impl Guide<'_> {
             client: None,
         };
         match self.lab.policy().decide(&subjects) {
-            Asked::Decided(decision) => decision.action.as_str(),
-            Asked::Needs(_) => "depends",
+            // What the CA may not sign for is bypassed.
+            Asked::Decided(decision) if decision.action == Action::Inspect => {
+                Some(if self.lab.authority().ca().permits(host) { Action::Inspect } else { Action::Bypass })
+            }
+            Asked::Decided(decision) => Some(decision.action),
+            Asked::Needs(_) => None,
         }
     }
-}
-
-/// The pin as curl writes it, with two slashes.
-fn curl_pin(pin: &Pin) -> String {
-    format!("sha256//{}", pin.base64())
 }
 
 /// The date of an RFC 3339 time.
@@ -193,6 +193,7 @@ pub(super) fn day(time: &str) -> &str {
 }
 
 /// A word of a shell's command line; double quotes mean the same to all shells.
+#[derive(Clone)]
 struct Quoted(String);
 
 impl Quoted {

@@ -21,6 +21,9 @@ const SHIPPED: [(&str, &str); 11] = [
     ("okta-verify-enrollment", include_str!("../../scenarios/okta-verify-enrollment.toml")),
 ];
 
+/// The one that tells the whole story.
+const SAMPLE: &str = "okta-verify-enrollment";
+
 /// The names of the scenarios that come with the program.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, _)| *name)
@@ -52,6 +55,9 @@ fn file(typed: &str, others: &[&'static str]) -> Result<Document, CliError> {
     let help = match did_you_mean(stem, known) {
         Some(name) if has_form_of_path => format!("`{name}` comes with the program: leave out folder and ending"),
         Some(name) => format!("did you mean `{name}`?"),
+        None if has_form_of_path => {
+            format!("check the path, or name one that comes with the program, such as `{SAMPLE}`")
+        }
         None => format!("give the path of a file, or one of {}", names().collect::<Vec<_>>().join(", ")),
     };
     let message =
