@@ -307,15 +307,37 @@ mod tests {
         }
     }
 
+    /// `generic` with one setting changed.
+    fn altered(from: &str, to: &str) -> Authority {
+        let text = include_str!("../../certs/profiles/generic.toml").replacen(from, to, 1);
+        let profile = Arc::new(Profile::parse(&crate::source::Document::new("p.toml", text)).unwrap());
+        Authority::new(InspectionCa::in_memory(&profile, &[]).unwrap(), profile).unwrap()
+    }
+
     #[tokio::test]
     async fn a_profile_may_block_untrusted_origins() {
-        let text = include_str!("../../certs/profiles/generic.toml").replace("action = \"sign\"", "action = \"block\"");
-        let profile = Arc::new(Profile::parse(&crate::source::Document::new("p.toml", text)).unwrap());
-        let authority = Authority::new(InspectionCa::in_memory(&profile, &[]).unwrap(), profile).unwrap();
+        let authority = altered("action = \"sign\"", "action = \"block\"");
         let origin = Origin::new().der();
         let mirror = Mirror { leaf: &origin, trust: untrusted(OriginFault::Revoked) };
         let error = authority.forge(&host("acme.example"), Some(mirror)).await.unwrap_err();
         assert_eq!(error, ForgeError::Blocked(OriginFault::Revoked));
+    }
+
+    #[tokio::test]
+    async fn the_host_is_added_to_the_names_except_where_its_absence_is_the_fault() {
+        for (san, right) in [("copy-and-host", &["evil.example", "acme.example"][..]), ("host-only", &["acme.example"])]
+        {
+            let authority = altered("san = \"copy\"", &format!("san = \"{san}\""));
+            let origin = Origin::new().named("evil.example").der();
+            for (trust, names) in
+                [(OriginTrust::Trusted, right), (untrusted(OriginFault::WrongHost), &["evil.example"])]
+            {
+                let mirror = Mirror { leaf: &origin, trust };
+                let forged = authority.forge(&host("acme.example"), Some(mirror)).await.unwrap();
+                assert_eq!(forged.facts.names, names, "{san}");
+                assert!(!format!("{forged:?}{authority:?}").contains("KeyPair"));
+            }
+        }
     }
 
     #[tokio::test]

@@ -32,8 +32,8 @@ pub struct Refusal {
     pub signature: Signature,
     /// Whether the client's Finished had arrived.
     pub after_finished: bool,
-    /// From our certificate's departure to the refusal.
-    pub after_flight: Option<Duration>,
+    /// How long it took: from our certificate's departure, or from the end of the handshake where that came first.
+    pub gap: Option<Duration>,
 }
 
 /// The form of a refusal on the wire.
@@ -204,12 +204,12 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
 }
 
 fn observation(refusal: &Refusal) -> String {
-    let when = match refusal.after_flight {
-        Some(gap) => format!(", {} ms after our certificate", gap.as_millis()),
+    let since = if refusal.after_finished { "the handshake" } else { "our certificate" };
+    let when = match refusal.gap {
+        Some(gap) => format!(", {} ms after {since}", gap.as_millis()),
         None => String::new(),
     };
     let phase = match (refusal.signature, refusal.after_finished) {
-        (Signature::Alert { .. }, true) => ", after the client's Finished",
         (Signature::Alert { .. }, false) => ", before the client's Finished",
         _ => "",
     };
@@ -262,11 +262,11 @@ mod tests {
 
     fn alert(number: u8) -> Refusal {
         let signature = Signature::Alert { number, warning: false };
-        Refusal { signature, after_finished: false, after_flight: Some(Duration::from_millis(3)) }
+        Refusal { signature, after_finished: false, gap: Some(Duration::from_millis(3)) }
     }
 
     fn silent(signature: Signature) -> Refusal {
-        Refusal { signature, after_finished: signature != Signature::Cut, after_flight: None }
+        Refusal { signature, after_finished: signature != Signature::Cut, gap: None }
     }
 
     fn verdict(refusal: &Refusal, audit: LeafAudit, history: &History) -> (Cause, Confidence) {

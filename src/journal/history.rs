@@ -35,12 +35,6 @@ impl History {
         }
     }
 
-    /// Whether the client has accepted our certificate for `host`.
-    #[must_use]
-    pub fn has_accepted(&self, host: &str) -> bool {
-        self.accepted.contains_key(host)
-    }
-
     /// The client refused our certificate for `host` on connection `id`.
     pub fn refused(&mut self, host: &str, signature: Signature, id: u64) {
         self.accepted.remove(host);

@@ -259,9 +259,18 @@ impl Journal {
     /// says whether they have.
     pub async fn settle(&self, limit: Duration) -> bool {
         let newest = self.total();
+        self.settle_where(|id| id <= newest, limit).await
+    }
+
+    /// Waits likewise for the connections with these ids.
+    pub async fn settle_these(&self, ids: &[u64], limit: Duration) -> bool {
+        self.settle_where(|id| ids.contains(&id), limit).await
+    }
+
+    async fn settle_where(&self, concerns: impl Fn(u64) -> bool, limit: Duration) -> bool {
         let mut events = self.subscribe();
         let settled = async {
-            while lock(&self.0.open).keys().any(|id| *id <= newest) {
+            while lock(&self.0.open).keys().any(|id| concerns(*id)) {
                 // A lagging subscriber looks again; a closed channel cannot be, the journal holds a sender.
                 let _ = events.recv().await;
             }
@@ -374,18 +383,22 @@ impl Pen {
     pub fn accepted(&self) {
         let (key, host, id) = self.identity();
         self.journal.with_history(&key, |history| history.accepted(&host, id));
-        let stack = self.stack();
-        if stack != key {
-            self.journal.with_history(&stack, |history| history.accepted(&host, id));
-        }
     }
 
-    /// Whether the same program of the client, not just the same device, has accepted our certificate for this host:
-    /// what it opens beside that and leaves unused is no refusal.
+    /// Whether the same program of the client has, at the same time, a connection to this host over which it sent
+    /// data: what it opens beside that and leaves unused is no refusal.
     #[must_use]
-    pub fn accepted_before(&self) -> bool {
-        let (_, host, _) = self.identity();
-        self.journal.with_history(&self.stack(), |history| history.has_accepted(&host))
+    pub fn accepted_beside(&self) -> bool {
+        let (stack, host, id, opened) = self.note(|record| (stack_of(record), record.host(), record.id, record.opened));
+        let beside = |record: &ConnectionRecord| {
+            record.id != id
+                && record.stages.first_byte.is_some()
+                && record.host() == host
+                && stack_of(record) == stack
+                && record.stages.closed.is_none_or(|closed| record.opened + Duration::from_micros(closed) >= opened)
+        };
+        let open = self.journal.live().iter().any(|live| live.id != id && beside(&lock(&live.record)));
+        open || lock(&self.journal.0.closed).iter().rev().take(64).any(|record| beside(record))
     }
 
     /// The client refused the forged certificate: finds out why as far as that can be told.
@@ -411,10 +424,6 @@ impl Pen {
             };
             (key, host, record.id)
         })
-    }
-
-    fn stack(&self) -> ClientKey {
-        self.note(|record| stack_of(record))
     }
 }
 
@@ -506,11 +515,8 @@ mod tests {
         journal.set_device_trust("laptop", Some(true));
         let recording = journal.open(peer());
         recording.note(|record| record.client.device = Some("laptop".into()));
-        let refusal = Refusal {
-            signature: Signature::Alert { number: 46, warning: false },
-            after_finished: false,
-            after_flight: None,
-        };
+        let refusal =
+            Refusal { signature: Signature::Alert { number: 46, warning: false }, after_finished: false, gap: None };
         let audit = LeafAudit { names_host: true, in_time: true, in_order: true, by_inspection_ca: true };
         recording.refused(&refusal, audit, End::client("alert"));
         drop(recording);

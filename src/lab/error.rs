@@ -33,6 +33,9 @@ pub enum LabError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A task ended early: the runtime is shutting down.
+    #[error("the runtime stopped while the lab was built")]
+    Stopped,
     /// A file that a lab writes cannot be written.
     #[error("cannot write {path}: {reason}")]
     Write {
@@ -48,7 +51,7 @@ impl LabError {
     #[must_use]
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::Proxy(ProxyError::Bind(..)) | Self::Write { .. } => true,
+            Self::Proxy(ProxyError::Bind(..)) | Self::Stopped | Self::Write { .. } => true,
             Self::Simulation(error) => matches!(error, SimulationError::Listen(_) | SimulationError::Random),
             _ => false,
         }

@@ -48,6 +48,25 @@ impl TrustFiles {
         Ok(Self { inspection_root, public_root: public_path.map(|(path, _)| path), bundle, folder })
     }
 
+    /// The two files for a client whose trust is chosen: one that replaces its runtime's roots, and one that holds what
+    /// is added to them.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn for_client(
+        &self,
+        inspection_root: Option<&str>,
+        public_root: Option<&str>,
+    ) -> Result<(PathBuf, PathBuf), LabError> {
+        let trusts = if inspection_root.is_some() { "trusting" } else { "wary" };
+        let bundle = self.folder.path().join(format!("{trusts}-bundle.pem"));
+        let extra = self.folder.path().join(format!("{trusts}-extra.pem"));
+        write_public(&bundle, &bundle_of(inspection_root, public_root))?;
+        let added: String = [inspection_root, public_root].into_iter().flatten().collect();
+        write_public(&extra, &added)?;
+        Ok((bundle, extra))
+    }
+
     /// A folder for further files of the lab; removed with it.
     #[must_use]
     pub fn folder(&self) -> &Path {

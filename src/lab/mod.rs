@@ -187,7 +187,7 @@ impl Lab {
             let (proxy, journal, on_change) = (running.proxy.clone(), running.journal.clone(), running.on_change);
             let watching = crate::policy::watch(Arc::clone(&running.policy), stop, move |event| match event {
                 ReloadEvent::Reloaded { epoch, .. } => {
-                    let affected = proxy.reconsider(on_change);
+                    let affected = proxy.reconsider(on_change).len();
                     journal.policy_changed(epoch);
                     tracing::info!(epoch, affected, "policy file reloaded");
                 }
@@ -210,18 +210,14 @@ impl LabConfig {
     pub async fn build(self) -> Result<Lab, LabError> {
         let profile = Profile::load(&self.profile)?;
         let policy = Arc::new(PolicyStore::new(self.policy)?);
-        let ca = match &self.ca {
-            CaSource::Memory => InspectionCa::in_memory(&profile, &self.permits)?,
-            CaSource::State(folder) => InspectionCa::persisted(folder, &profile, &self.permits)?,
-            CaSource::External { certificate, key } => InspectionCa::external(certificate, key)?,
-        };
+        let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits));
         let internet = match self.simulate.is_empty() {
             true => None,
             false => Some(Internet::start(self.simulate).await?),
         };
+        let authority = Arc::new(authority.await.map_err(|_| LabError::Stopped)??);
         let public_root = internet.as_ref().map(Internet::root_pem);
-        let files = TrustFiles::write(&self.ca, &profile, &ca, public_root)?;
-        let authority = Arc::new(Authority::new(ca, profile)?);
+        let files = TrustFiles::write(&self.ca, &profile, authority.ca(), public_root)?;
 
         let mut overrides = internet.as_ref().map(Internet::overrides).unwrap_or_default();
         for entry in self.resolve {
@@ -255,6 +251,19 @@ impl LabConfig {
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;
         Ok(Lab { proxy, policy, authority, journal, internet, files, on_change: self.on_change, grace: self.grace })
     }
+}
+
+/// Makes or loads the CA. RSA keys take their time, so this happens off the runtime's threads.
+async fn make_authority(source: CaSource, profile: Arc<Profile>, permits: Vec<Permit>) -> Result<Authority, LabError> {
+    let make = move || {
+        let ca = match &source {
+            CaSource::Memory => InspectionCa::in_memory(&profile, &permits)?,
+            CaSource::State(folder) => InspectionCa::persisted(folder, &profile, &permits)?,
+            CaSource::External { certificate, key } => InspectionCa::external(certificate, key)?,
+        };
+        Ok(Authority::new(ca, profile)?)
+    };
+    tokio::task::spawn_blocking(make).await.map_err(|_| LabError::Stopped)?
 }
 
 fn read_certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, LabError> {

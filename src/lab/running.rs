@@ -34,8 +34,8 @@ pub struct RunningLab {
 pub struct Toggled {
     /// The policy's answer; its epoch is in force.
     pub applied: Applied,
-    /// How many open connections would now be decided otherwise, and were drained or ended for it.
-    pub affected: usize,
+    /// The open connections that would now be decided otherwise, and are drained or ended for it.
+    pub affected: Vec<u64>,
 }
 
 impl RunningLab {
@@ -126,7 +126,7 @@ impl RunningLab {
     /// As [`PolicyStore::change`].
     pub fn change(&self, change: Change) -> Result<Toggled, ChangeError> {
         let applied = self.policy.change(change, None)?;
-        let affected = if applied.changed { self.proxy.reconsider(self.on_change) } else { 0 };
+        let affected = if applied.changed { self.proxy.reconsider(self.on_change) } else { Vec::new() };
         if applied.changed {
             self.journal.policy_changed(applied.epoch);
         }

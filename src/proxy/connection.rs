@@ -446,7 +446,7 @@ async fn plain(
             let Side { reader, writer, buffer } = client;
             Some((reader.unsplit(writer), buffer))
         }
-        RelayEnd::Closed { end, clean } => {
+        RelayEnd::Closed { end, clean, .. } => {
             let exchanges = recording.note(|record| record.exchanges.iter().any(|exchange| exchange.status.is_some()));
             let outcome = if exchanges || clean { Outcome::Plain } else { Outcome::Failed };
             recording.finish(outcome, end);

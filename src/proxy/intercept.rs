@@ -96,6 +96,14 @@ async fn open_origin(
 
 /// Opens the origin's leg, marking the stages in the record.
 async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) -> Result<OriginLeg, UpstreamError> {
+    if shared.config.pool
+        && let Some(leg) = shared.pool.take(key).await
+    {
+        recording.stage(|stages| &mut stages.origin_tls);
+        note_origin(recording, &leg.origin);
+        recording.note(|record| record.notes.push("over a pooled connection to the origin".to_owned()));
+        return Ok(leg);
+    }
     let leg = open_origin(shared, key, |address| {
         recording.note(|record| record.origin.get_or_insert_default().address = Some(address));
         recording.stage(|stages| &mut stages.connected);
@@ -140,7 +148,7 @@ async fn new_origin(shared: &Arc<Shared>, client: Client, recording: &Recording,
     let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
     let Some(accepted) = accepted else { return };
     drop(forged);
-    exchange(shared, recording, accepted, leg).await;
+    exchange(shared, recording, key, accepted, leg).await;
 }
 
 /// An origin that is known: both legs are opened at once. No request goes up before this connection's own origin
@@ -176,7 +184,7 @@ async fn known_origin(
         recording.finish(Outcome::Failed, End::middlebox("the origin has changed since it was last seen: try again"));
         return;
     }
-    exchange(shared, recording, accepted, leg).await;
+    exchange(shared, recording, key, accepted, leg).await;
 }
 
 /// Runs both until both are done, or until the first says that it is over.
@@ -346,8 +354,8 @@ fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
 fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, audit: LeafAudit) {
     let rustls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let alert = alert_in(error);
-    let after_flight = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
-    let refusal = |signature| Refusal { signature, after_finished: false, after_flight };
+    let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
+    let refusal = |signature| Refusal { signature, after_finished: false, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -380,7 +388,14 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 // ---- after the handshake ------------------------------------------------------------------------------------------
 
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
-async fn exchange(shared: &Arc<Shared>, recording: &Recording, accepted: Accepted, leg: OriginLeg) {
+async fn exchange(
+    shared: &Arc<Shared>,
+    recording: &Recording,
+    key: &OriginKey,
+    accepted: Accepted,
+    leg: OriginLeg,
+) {
+    let known = Arc::clone(&leg.origin);
     let Accepted { stream, done, took, audit, tap } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let (observed, watch) = observe(recording, stream, tap);
@@ -392,12 +407,18 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, accepted: Accepte
         let mut origin = Side::new(leg.stream, Vec::new());
         let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines };
         match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
-            RelayEnd::Closed { end, clean: true } => {
+            RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
+                let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
+                let stream = origin.reader.unsplit(origin.writer);
+                shared.pool.give(key, OriginLeg { stream, origin: known });
+                end
+            }
+            RelayEnd::Closed { end, clean: true, .. } => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
                 let _ = tokio::time::timeout(Duration::from_secs(5), origin.writer.shutdown()).await;
                 end
             }
-            RelayEnd::Closed { end, clean: false } => end,
+            RelayEnd::Closed { end, clean: false, .. } => end,
             RelayEnd::Elsewhere => End::middlebox("ended"),
         }
     };
@@ -435,7 +456,7 @@ fn judge(
         return recording.finish(Outcome::Unused, end);
     };
     let gap = at.duration_since(done);
-    let refusal = |signature| Refusal { signature, after_finished: true, after_flight: Some(gap) };
+    let refusal = |signature| Refusal { signature, after_finished: true, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
         FirstWord::Alert(number) => {
@@ -448,7 +469,7 @@ fn judge(
     // A refusal comes at once; what is closed later, or beside a connection that was accepted, was opened ahead of
     // need, as browsers do.
     let prompt = gap <= (took * 10).max(Duration::from_millis(100));
-    if !prompt || recording.accepted_before() {
+    if !prompt || recording.accepted_beside() {
         return recording.finish(Outcome::Unused, End::client("opened ahead and never used"));
     }
     recording.refused(&refusal(signature), audit, End::client(signature.describe()));

@@ -11,6 +11,7 @@ mod intercept;
 mod listen;
 mod observed;
 mod peek;
+mod pool;
 mod respond;
 mod tunnel;
 mod upstream;
@@ -53,7 +54,7 @@ pub struct ProxyConfig {
     pub dialer: Dialer,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
     pub keylog: Option<Arc<dyn KeyLog>>,
-    /// Whether idle connections to origins are kept for other clients.
+    /// Whether idle HTTP/1.1 connections to origins are kept for other clients.
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
@@ -100,6 +101,7 @@ struct Shared {
     authority: Arc<Authority>,
     journal: Journal,
     upstream: Upstream,
+    pool: pool::Pool,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -151,6 +153,7 @@ impl Proxy {
             authority,
             journal,
             upstream,
+            pool: pool::Pool::default(),
             server,
             added,
             added_lines,
@@ -177,13 +180,13 @@ impl Proxy {
 
 impl RunningProxy {
     /// Asks the policy again about every open connection, and does with those that would now be decided otherwise
-    /// what `on_change` says. Gives their number.
+    /// what `on_change` says. Gives the ids of their records; with `new-only` there are none.
     #[must_use]
-    pub fn reconsider(&self, on_change: OnChange) -> usize {
+    pub fn reconsider(&self, on_change: OnChange) -> Vec<u64> {
+        let mut changed = Vec::new();
         if on_change == OnChange::NewOnly {
-            return 0;
+            return changed;
         }
-        let mut changed = 0;
         for live in self.shared.journal.live() {
             let Some((subjects, before)) = live.asked() else { continue };
             let sni = match (&subjects.sni, subjects.tls) {
@@ -205,7 +208,7 @@ impl RunningProxy {
             if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
                 continue;
             }
-            changed += 1;
+            changed.push(live.id());
             match on_change {
                 OnChange::Drain => live.drain.cancel(),
                 OnChange::Kill => {

@@ -59,6 +59,7 @@ impl KnownOrigin {
 }
 
 /// An open connection to an origin.
+#[derive(Debug)]
 pub(crate) struct OriginLeg {
     pub(crate) stream: TlsStream<TcpStream>,
     pub(crate) origin: Arc<KnownOrigin>,

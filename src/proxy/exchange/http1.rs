@@ -51,8 +51,9 @@ pub(crate) enum Admission {
 
 /// How a relay ended.
 pub(crate) enum RelayEnd {
-    /// For good. An end that is not clean must reach the client as a cut, never as a completed body.
-    Closed { end: End, clean: bool },
+    /// For good. An end that is not clean must reach the client as a cut, never as a completed body. `idle` says that
+    /// the origin's connection stands between two requests and could carry another.
+    Closed { end: End, clean: bool, idle: bool },
     /// With a request for another destination, whose head is still in the client's buffer.
     Elsewhere,
 }
@@ -72,7 +73,7 @@ enum Step {
 }
 
 fn closed(end: End, clean: bool) -> Step {
-    Step::End(RelayEnd::Closed { end, clean })
+    Step::End(RelayEnd::Closed { end, clean, idle: false })
 }
 
 impl Relay<'_> {
@@ -135,10 +136,11 @@ impl Relay<'_> {
                 Err(error) => return Err(self.bad_request(client, error).await),
             }
             let waiting = client.buffer.is_empty();
-            let end = |end: End, clean: bool| Err(RelayEnd::Closed { end, clean });
+            let end = |end: End, clean: bool| Err(RelayEnd::Closed { end, clean, idle: false });
+            let idle = |end: End| Err(RelayEnd::Closed { end, clean: true, idle: true });
             tokio::select! {
                 read = read_some(&mut client.reader, &mut client.buffer) => match read {
-                    Ok(0) if waiting => return end(End::client("closed"), true),
+                    Ok(0) if waiting => return idle(End::client("closed")),
                     Ok(0) => return end(End::client("closed inside a request head"), false),
                     Ok(_) => {}
                     Err(error) => return end(End::client(error.to_string()), false),
@@ -148,9 +150,9 @@ impl Relay<'_> {
                     Ok(_) => end(End::origin("spoke without being asked"), false),
                     Err(error) => end(End::origin(error.to_string()), false),
                 },
-                () = drain.cancelled(), if waiting => return end(End::middlebox("drained"), true),
+                () = drain.cancelled(), if waiting => return idle(End::middlebox("drained")),
                 () = kill.cancelled() => return end(End::middlebox("ended"), false),
-                () = &mut deadline => return end(End::middlebox("no request for 10 minutes"), true),
+                () = &mut deadline => return idle(End::middlebox("no request for 10 minutes")),
             }
         }
     }
@@ -168,7 +170,7 @@ impl Relay<'_> {
             record.told = Some(if inside { Told::StatusInside(status) } else { Told::Status(status) });
         });
         let clean = client.writer.write_all(&answer.to_http1()).await.is_ok() && client.writer.flush().await.is_ok();
-        RelayEnd::Closed { end, clean }
+        RelayEnd::Closed { end, clean, idle: false }
     }
 
     async fn exchange<C, O>(

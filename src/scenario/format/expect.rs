@@ -8,8 +8,9 @@ use toml::Spanned;
 use super::lab::Hosts;
 use super::raw::{OneOrMore, RawExpect, Text};
 use super::{Kind, Placed, Reader};
+use crate::journal::{Cause, DecisionKind, Outcome};
 use crate::net::Host;
-use crate::scenario::words::{Cause, ClientOutcome, ConnectionOutcome, Decision, Word, choices};
+use crate::scenario::words::{ClientOutcome, Word, choices};
 use crate::source::PlaceError;
 
 /// What is expected of a step; all that is given has to hold.
@@ -26,7 +27,7 @@ pub struct Expectations {
     /// Texts that lines of the client's event log contain, each in some line.
     pub log: Vec<Placed<String>>,
     /// What the middlebox decided.
-    pub decision: Option<Placed<Decision>>,
+    pub decision: Option<Placed<DecisionKind>>,
     /// The pattern of the rule that decided, or `default`.
     pub rule: Option<Placed<String>>,
     /// The HTTP status that the client got.
@@ -44,7 +45,7 @@ pub enum ExpectedOutcome {
     /// Of an `enroll`.
     Client(ClientOutcome),
     /// Of everything else.
-    Connection(ConnectionOutcome),
+    Connection(Outcome),
 }
 
 impl fmt::Display for ExpectedOutcome {
@@ -155,9 +156,7 @@ fn outcome(reader: Reader<'_>, kind: Kind, text: Text) -> Result<Placed<Expected
         let help = "only an `enroll` step enrolls; here it is `accepted` or `bypassed`".to_owned();
         return Err(reader.document.error(text.span(), "`enrolled` is no outcome of a connection", Some(help)));
     }
-    reader
-        .word(text, "outcome of a connection")
-        .map(|word: Placed<ConnectionOutcome>| word.map(ExpectedOutcome::Connection))
+    reader.word(text, "outcome of a connection").map(|word: Placed<Outcome>| word.map(ExpectedOutcome::Connection))
 }
 
 fn texts(reader: Reader<'_>, log: Spanned<OneOrMore>) -> Result<Vec<Placed<String>>, PlaceError> {

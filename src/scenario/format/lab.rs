@@ -7,7 +7,9 @@ use toml::Spanned;
 use super::raw::{List, RawCredentials, RawMiddlebox, RawOrigin, RawRule, RawWorkstation, Text};
 use super::{Placed, Reader};
 use crate::net::Host;
-use crate::scenario::words::{self, Alpn, App, OnChange, OriginCertificate, ProxySetting};
+use crate::policy::{Action, OnChange};
+use crate::scenario::words::ProxySetting;
+use crate::simulation::{Alpn, App, CertificateKind};
 use crate::source::{PlaceError, did_you_mean};
 
 /// The `[middlebox]` table.
@@ -16,7 +18,7 @@ pub struct Middlebox {
     /// Whose certificates are forged: the name of a profile.
     pub profile: Option<Placed<String>>,
     /// What happens where no rule matches; otherwise the dialect says it.
-    pub default: Option<Placed<words::Action>>,
+    pub default: Option<Placed<Action>>,
     /// How patterns are read: the name of a dialect.
     pub dialect: Option<Placed<String>>,
     /// What happens to open connections when the policy changes.
@@ -37,7 +39,7 @@ pub struct Rule {
     /// Which hosts.
     pub pattern: Placed<String>,
     /// What happens to them.
-    pub action: words::Action,
+    pub action: Action,
     /// Whether it applies now.
     pub enabled: bool,
     /// The ports it is for. Empty: all.
@@ -63,7 +65,7 @@ pub struct Origin {
     /// What answers.
     pub app: App,
     /// The certificate that it shows.
-    pub certificate: OriginCertificate,
+    pub certificate: CertificateKind,
     /// The organization's own domain, which `_links.alternate` names.
     pub custom_domain: Option<Placed<Host>>,
     /// The host that the organization's enroll link names. `None`: the host that was asked.
@@ -193,7 +195,7 @@ impl Origin {
         Ok(Self {
             hosts,
             app,
-            certificate: certificate.map_or(OriginCertificate::Genuine, |certificate| certificate.value),
+            certificate: certificate.map_or(CertificateKind::Genuine, |certificate| certificate.value),
             custom_domain: raw.custom_domain.map(|text| reader.host(text)).transpose()?,
             enroll_link: raw.enroll_link.map(|text| reader.host(text)).transpose()?,
             alpn: raw.alpn.map(|list| alpn(reader, list)).transpose()?,

@@ -10,7 +10,9 @@ use super::lab::{Credentials, Hosts};
 use super::raw::{List, RawBypass, RawCommand, RawOrganization, RawStep, RawWorkstation, Text};
 use super::{Expectations, Placed, Reader};
 use crate::net::Host;
-use crate::scenario::words::{App, OnChange, ProxySetting, Word, choices};
+use crate::policy::OnChange;
+use crate::scenario::words::{ProxySetting, Word, choices};
+use crate::simulation::App;
 use crate::source::PlaceError;
 
 /// One step: something is done, and something may be expected of it.

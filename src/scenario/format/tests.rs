@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::scenario::words::{App, Cause, ClientOutcome, ConnectionOutcome, Decision, OnChange, OriginCertificate};
+use crate::journal::{Cause, DecisionKind, Outcome};
+use crate::policy::OnChange;
+use crate::scenario::words::ClientOutcome;
+use crate::simulation::{App, CertificateKind};
 
 /// A lab with one organization and one page; what a test adds starts at line 9.
 const LAB: &str = r#"name = "A test"
@@ -73,14 +76,14 @@ fn the_example_parses() {
     assert_eq!(scenario.middlebox.profile.as_deref().map(String::as_str), Some("zscaler"));
     assert!(scenario.workstation.trust_inspection_ca);
     let origin = scenario.origin(&Host::parse("acme.mtls.okta.com").unwrap()).unwrap();
-    assert_eq!((origin.app, origin.certificate), (App::OktaOrg, OriginCertificate::Genuine));
+    assert_eq!((origin.app, origin.certificate), (App::OktaOrg, CertificateKind::Genuine));
     let kinds: Vec<_> = scenario.steps.iter().map(|step| step.action.kind()).collect();
     assert_eq!(kinds, [Kind::Enroll, Kind::Bypass, Kind::Enroll, Kind::Command]);
 
     let expect = &scenario.steps[0].expect;
     assert_eq!(expect.outcome.as_deref(), Some(&ExpectedOutcome::Client(ClientOutcome::Refused)));
     assert_eq!(expect.cause.as_deref(), Some(&Cause::PinMismatch));
-    assert_eq!(expect.decision.as_deref(), Some(&Decision::Inspect));
+    assert_eq!(expect.decision.as_deref(), Some(&DecisionKind::Inspect));
     let place = |span: &Range<usize>| scenario.document.line_column(span.start);
     assert_eq!(place(&expect.cause.as_ref().unwrap().span), (19, 41));
     assert_eq!(place(&scenario.steps[0].span).0, 16);
@@ -159,7 +162,7 @@ fn the_lab_is_read_in_full() {
     assert_eq!(scenario.middlebox.on_change, OnChange::Kill);
     assert_eq!(scenario.middlebox.rules[0].ports, [443, 8443]);
     assert!(!scenario.middlebox.rules[0].enabled);
-    assert_eq!(scenario.origins[0].certificate, OriginCertificate::Expired);
+    assert_eq!(scenario.origins[0].certificate, CertificateKind::Expired);
     assert_eq!(scenario.origins[0].enroll_link.as_deref(), scenario.origins[0].custom_domain.as_deref());
     assert_eq!(scenario.workstation.proxy_credentials.as_ref().unwrap().password, "p:q");
     assert!(!format!("{:?}", scenario.workstation).contains("p:q"), "passwords stay out of logs");
@@ -203,7 +206,7 @@ fn every_kind_of_step_is_read() {
         step("keep-open = { url = \"https://acme.okta.com\" }\nexpect = { outcome = \"gave-up\", status = 200 }");
     assert_eq!(step.action.kind(), Kind::KeepOpen);
     let outcome = step.expect.outcome.as_deref();
-    assert_eq!(outcome, Some(&ExpectedOutcome::Connection(ConnectionOutcome::GaveUp)));
+    assert_eq!(outcome, Some(&ExpectedOutcome::Connection(Outcome::GaveUp)));
 }
 
 #[test]

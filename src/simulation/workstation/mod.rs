@@ -124,6 +124,12 @@ impl Workstation {
         self.credentials = credentials.map(|(user, password)| Credentials { user, password });
     }
 
+    /// The credentials with which a `407` is answered: user and password.
+    #[must_use]
+    pub fn credentials(&self) -> Option<(&str, &str)> {
+        self.credentials.as_ref().map(|it| (it.user.as_str(), it.password.as_str()))
+    }
+
     /// Sets where names lead when no proxy is used.
     pub fn set_overrides(&mut self, overrides: Overrides) {
         self.overrides = Arc::new(overrides);

@@ -1,0 +1,148 @@
+//! Running a scenario: the lab is started, the steps are done in order, and what came of each is compared with what
+//! was expected.
+
+mod check;
+mod perform;
+mod setup;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use thiserror::Error;
+
+use self::perform::Done;
+use super::{Scenario, Step};
+use crate::journal::ConnectionRecord;
+use crate::lab::{LabError, RunningLab};
+use crate::report::{ScenarioReport, StepError, StepReport, Verdict};
+use crate::simulation::{KeptConnection, OktaVerify, Workstation};
+use crate::source::PlaceError;
+
+pub use self::setup::origins;
+
+/// The device that a scenario's steps use; its browser and its application are one device to the middlebox.
+const DEVICE: &str = "workstation";
+
+/// What is told while a scenario runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// The lab is up; the first step follows.
+    Begun(&'a Scenario),
+    /// The step with this number, from 1, is done.
+    Step(usize, &'a StepReport),
+}
+
+/// A scenario cannot begin.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The file asks for what cannot be: the place says what.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The lab cannot be built.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+}
+
+/// Runs a scenario from its first step to its last. A failed expectation does not end it; a step that could not run
+/// does, because the state that the others build on is then unknown.
+///
+/// # Errors
+/// The lab cannot be built; what goes wrong in a step stands in its report.
+pub async fn run(
+    scenario: &Scenario,
+    on_progress: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<ScenarioReport, RunError> {
+    let begun = Instant::now();
+    let mut stage = Stage::set(scenario).await?;
+    on_progress(Progress::Begun(scenario));
+    let mut steps = Vec::with_capacity(scenario.steps.len());
+    let mut stopped = false;
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let report = match stopped {
+            true => skipped(scenario, step),
+            false => stage.act(step).await,
+        };
+        stopped |= matches!(report.verdict, Verdict::Error { .. });
+        on_progress(Progress::Step(index + 1, &report));
+        steps.push(report);
+    }
+    stage.clear().await;
+    Ok(ScenarioReport {
+        name: scenario.name.clone(),
+        summary: scenario.summary.clone(),
+        file: scenario.document.name().to_owned(),
+        steps,
+        duration: begun.elapsed(),
+    })
+}
+
+/// The lab of one scenario, with the people and programs that act in it.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    lab: RunningLab,
+    workstation: Workstation,
+    okta_verify: OktaVerify,
+    late_okta_verify: OktaVerify,
+    kept: HashMap<String, Kept>,
+}
+
+/// A connection that stays open across steps, and its record, where it went through the middlebox.
+struct Kept {
+    connection: KeptConnection,
+    record: Option<u64>,
+}
+
+impl Stage<'_> {
+    async fn act(&mut self, step: &Step) -> StepReport {
+        let begun = Instant::now();
+        let before = self.lab.journal().total();
+        let mut report = empty(self.scenario, step);
+        match self.perform(step, before).await {
+            Ok(done) => {
+                let failures = check::failures(self.scenario, step, &done);
+                report.verdict = if failures.is_empty() { Verdict::Passed } else { Verdict::Failed { failures } };
+                view::fill(&mut report, self, done);
+            }
+            Err(error) => report.verdict = Verdict::Error { error },
+        }
+        report.duration = begun.elapsed();
+        report
+    }
+
+    async fn clear(self) {
+        for kept in self.kept.into_values() {
+            kept.connection.close().await;
+        }
+        self.lab.drain().await;
+    }
+}
+
+fn empty(scenario: &Scenario, step: &Step) -> StepReport {
+    StepReport {
+        name: step.name.value.clone(),
+        line: scenario.document.line_column(step.span.start).0,
+        kind: step.action.kind().to_string(),
+        verdict: Verdict::Passed,
+        said: Vec::new(),
+        client: None,
+        connections: Vec::new(),
+        mends: Vec::new(),
+        duration: std::time::Duration::ZERO,
+    }
+}
+
+fn skipped(scenario: &Scenario, step: &Step) -> StepReport {
+    let verdict = Verdict::Skipped { reason: "an earlier step could not run".to_owned() };
+    StepReport { verdict, ..empty(scenario, step) }
+}
+
+fn step_error(message: impl Into<String>, mend: impl Into<Option<String>>) -> StepError {
+    StepError { message: message.into(), mend: mend.into() }
+}
+
+/// The last connection to a host, or the last of all.
+fn last<'d>(done: &'d Done, host: Option<&str>) -> Option<&'d Arc<ConnectionRecord>> {
+    done.records.iter().rev().find(|record| host.is_none_or(|host| record.host().as_deref() == Some(host)))
+}

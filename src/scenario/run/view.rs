@@ -1,0 +1,239 @@
+//! What a step brought, told for a report: the hosts, the decisions, the certificates, and what would mend it.
+
+use super::Stage;
+use super::check::{client_outcome, outcome_so_far, rule_of};
+use super::perform::{Done, Visited};
+use crate::journal::{Cause, ConnectionRecord, DecisionKind, Told};
+use crate::net::Host;
+use crate::policy::{Action, Sni, Subjects};
+use crate::report::{CallView, CauseView, CertView, ClientView, ConnectionView, Line, StepReport};
+use crate::simulation::{Call, CallResult, CertificateSeen, Enrollment, Fault, RefusalCause};
+
+/// Fills a report with what was done.
+pub(super) fn fill(report: &mut StepReport, stage: &Stage<'_>, done: Done) {
+    report.connections = connections(&done);
+    report.mends = mends(stage, &done);
+    report.said = done.said;
+    if let Some(visit) = &done.visit {
+        report.said.push(Line::new("browser", browser_says(visit)));
+    }
+    report.client = done.enrollment.map(client);
+}
+
+fn browser_says(visit: &Visited) -> String {
+    match (&visit.error, visit.status) {
+        (Some(fault), _) => format!("{}: {fault}", visit.host),
+        (None, Some(status)) => format!("{} answers {status}", visit.host),
+        (None, None) => format!("{} does not answer", visit.host),
+    }
+}
+
+fn client(enrollment: Enrollment) -> ClientView {
+    ClientView {
+        outcome: client_outcome(enrollment.outcome).to_string(),
+        shown: enrollment.shown,
+        log: enrollment.log,
+        calls: enrollment.calls.iter().map(call_view).collect(),
+    }
+}
+
+fn call_view(call: &Call) -> CallView {
+    let (result, ok) = match &call.result {
+        CallResult::Ok { status } => (status.to_string(), true),
+        CallResult::Refused { refusal } => (in_words(refusal.cause).to_owned(), false),
+        CallResult::Failed { reason, .. } => (reason.clone(), false),
+    };
+    let name = serde_json::to_value(call.name).ok().and_then(|name| name.as_str().map(|name| name.replace('-', " ")));
+    CallView { name: name.unwrap_or_default(), request: format!("{} {}", call.method, call.url), result, ok }
+}
+
+fn in_words(cause: RefusalCause) -> &'static str {
+    match cause {
+        RefusalCause::UntrustedCa => "the workstation does not trust the CA that signed the certificate",
+        RefusalCause::WrongHost => "the certificate is for other hosts",
+        RefusalCause::Expired => "the certificate has expired",
+        RefusalCause::NotYetValid => "the certificate is not valid yet",
+        RefusalCause::PinMismatch => "the chain is trusted, but the certificate's key is none of the pinned ones",
+        RefusalCause::Policy => "the certificate breaks a rule of certificate validation",
+    }
+}
+
+/// One view for each connection that says something new: a client opens one for each call, most of them alike.
+fn connections(done: &Done) -> Vec<ConnectionView> {
+    let mut calls: Vec<Option<&Call>> = done.enrollment.iter().flat_map(|it| &it.calls).map(Some).collect();
+    let mut views: Vec<ConnectionView> = Vec::new();
+    for record in &done.records {
+        let host = record.host();
+        let call =
+            calls.iter_mut().find(|call| call.is_some_and(|call| call.host.as_ref().map(Host::to_string) == host));
+        let call = call.and_then(Option::take);
+        let seen = call
+            .and_then(|call| call.certificate.as_ref())
+            .or_else(|| done.visit.as_ref().and_then(|visit| visit.certificate.as_ref()));
+        push(&mut views, view(record, seen));
+    }
+    // Calls that went around the middlebox.
+    for call in calls.into_iter().flatten() {
+        let Some((host, seen)) = call.host.as_ref().zip(call.certificate.as_ref()) else { continue };
+        push(&mut views, around(host, seen));
+    }
+    if let (true, Some(visit)) = (done.records.is_empty(), &done.visit)
+        && let Some(seen) = &visit.certificate
+    {
+        push(&mut views, around(&visit.host, seen));
+    }
+    views
+}
+
+fn push(views: &mut Vec<ConnectionView>, view: ConnectionView) {
+    let same = |other: &ConnectionView| {
+        let key = |view: &ConnectionView| {
+            let pin = view.seen.as_ref().map(|seen| seen.pin);
+            (view.host.clone(), view.decision.clone(), view.rule.clone(), view.outcome.clone(), pin)
+        };
+        key(other) == key(&view)
+    };
+    match views.iter_mut().find(|other| same(other)) {
+        // The pinned half of a client says more of the same connection than its browser.
+        Some(known) if known.expected_pins.is_empty() => known.expected_pins = view.expected_pins,
+        Some(_) => {}
+        None => views.push(view),
+    }
+}
+
+fn view(record: &ConnectionRecord, seen: Option<&CertificateSeen>) -> ConnectionView {
+    let port = record.destination.as_ref().map(|destination| destination.port).filter(|port| *port != 443);
+    let host = record.host().unwrap_or_else(|| "(no host)".to_owned());
+    let forged =
+        record.forged.as_ref().map(|forged| CertView { issuer: forged.issuer.clone(), pin: forged.certificate.pin });
+    let told = record.told.as_ref().map(|told| match told {
+        Told::Status(status) => format!("answered {status} by the middlebox"),
+        Told::StatusInside(status) => format!("answered {status} by the middlebox, inside TLS"),
+        Told::Alert(name) => format!("ended by the middlebox with the alert {name}"),
+        Told::Reset => "reset by the middlebox".to_owned(),
+        Told::Close => "closed by the middlebox".to_owned(),
+    });
+    let decision = record.decision.as_ref();
+    ConnectionView {
+        host: match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        },
+        decision: decision.map(|decision| decision.action.to_string()),
+        rule: decision.map(|_| rule_of(record)),
+        why: told.or_else(|| record.notes.first().cloned()),
+        outcome: outcome_so_far(record).to_string(),
+        cause: record.diagnosis.as_ref().map(|diagnosis| CauseView {
+            cause: diagnosis.cause.to_string(),
+            confidence: diagnosis.confidence.to_string(),
+            candidates: match diagnosis.cause {
+                Cause::Ambiguous => diagnosis.candidates.iter().map(ToString::to_string).collect(),
+                _ => Vec::new(),
+            },
+            evidence: diagnosis.evidence.clone(),
+        }),
+        seen: seen.map(cert_view).or(forged),
+        expected_pins: seen.map(|seen| seen.expected_pins.clone()).unwrap_or_default(),
+        status: record.exchanges.last().and_then(|exchange| exchange.status),
+    }
+}
+
+fn around(host: &Host, seen: &CertificateSeen) -> ConnectionView {
+    ConnectionView {
+        host: host.to_string(),
+        outcome: "direct".to_owned(),
+        why: Some("the workstation went around the middlebox".to_owned()),
+        seen: Some(cert_view(seen)),
+        expected_pins: seen.expected_pins.clone(),
+        ..ConnectionView::default()
+    }
+}
+
+fn cert_view(seen: &CertificateSeen) -> CertView {
+    CertView { issuer: seen.issuer.clone(), pin: seen.facts.pin }
+}
+
+// ---- what would mend it -------------------------------------------------------------------------------------------
+
+fn mends(stage: &Stage<'_>, done: &Done) -> Vec<String> {
+    if let Some(call) = done.enrollment.as_ref().and_then(Enrollment::failed) {
+        return call_mends(stage, done, call);
+    }
+    let Some(visit) = &done.visit else { return Vec::new() };
+    match &visit.error {
+        Some(Fault::Refused(refusal)) => refusal_mends(stage, done, &visit.host, None, refusal.cause),
+        Some(fault) => fault_mends(fault),
+        None => Vec::new(),
+    }
+}
+
+fn call_mends(stage: &Stage<'_>, done: &Done, call: &Call) -> Vec<String> {
+    match (&call.result, &call.host) {
+        (CallResult::Refused { refusal }, Some(host)) => {
+            let suffix = call.certificate.as_ref().and_then(|seen| seen.pinned_suffix.as_deref());
+            refusal_mends(stage, done, host, suffix, refusal.cause)
+        }
+        (CallResult::Failed { .. }, _) => {
+            let told = done.records.last().and_then(|record| record.told.clone());
+            match told {
+                Some(Told::Status(407)) => fault_mends(&Fault::ProxyAuthentication { tried: false }),
+                Some(Told::Status(403) | Told::Alert(_)) => vec!["change the rule that blocks it".to_owned()],
+                _ => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn refusal_mends(
+    stage: &Stage<'_>,
+    done: &Done,
+    host: &Host,
+    suffix: Option<&str>,
+    cause: RefusalCause,
+) -> Vec<String> {
+    let inspected = done.records.iter().rev().find(|record| record.host() == Some(host.to_string()));
+    let inspected = inspected.is_some_and(|record| {
+        record.decision.as_ref().is_some_and(|decision| decision.action == DecisionKind::Inspect)
+    });
+    if !inspected {
+        return vec![format!("nothing at the middlebox: {host} itself shows that certificate")];
+    }
+    let pattern = suffix.map_or_else(|| host.to_string(), |suffix| format!("*{suffix}"));
+    let mut mends = vec![format!("bypass `{pattern}`")];
+    if cause == RefusalCause::UntrustedCa {
+        mends.push(match suffix {
+            Some(_) => "installing the inspection CA does not help: the client pins this domain".to_owned(),
+            None => "or install the inspection CA on the workstation".to_owned(),
+        });
+    }
+    mends.extend(near_misses(stage, host));
+    mends
+}
+
+/// Why the bypass rules that there are did not apply.
+fn near_misses(stage: &Stage<'_>, host: &Host) -> Vec<String> {
+    let text = host.to_string();
+    let explanation = stage.lab.policy().current().explain(&Subjects {
+        connect_host: Some(&text),
+        port: 443,
+        sni: Sni::Name(&text),
+        address: None,
+        certificate: None,
+        client: None,
+    });
+    let bypasses = explanation.rules.iter().filter(|explained| explained.rule.action == Action::Bypass);
+    bypasses.take(3).map(|it| format!("the rule `{}` {}", it.rule.pattern, it.verdict)).collect()
+}
+
+fn fault_mends(fault: &Fault) -> Vec<String> {
+    match fault {
+        Fault::ProxyAuthentication { tried: false } => vec![
+            "let the proxy pass these hosts without authentication".to_owned(),
+            "or give the workstation credentials for the proxy".to_owned(),
+        ],
+        Fault::ProxyAuthentication { tried: true } => vec!["mend the workstation's proxy credentials".to_owned()],
+        Fault::ProxyUnreachable { .. } => vec!["start the proxy, or turn it off on the workstation".to_owned()],
+        _ => Vec::new(),
+    }
+}
