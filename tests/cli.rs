@@ -1,5 +1,8 @@
 //! The program from outside: what is typed, what is printed, and the exit code.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "cli/bypass.rs"]
+mod bypass;
 #[path = "cli/program.rs"]
 mod program;
 
@@ -82,7 +85,7 @@ fn mistakes_are_named_with_their_mend_and_exit_code() {
     place.write("not-a-ca.pem", "nothing\n");
     place.write("not-ready.json", "{}\n");
     std::fs::create_dir(place.path("scenarios")).unwrap();
-    let mistakes: [(&str, &[&str], i32); 21] = [
+    let mistakes: [(&str, &[&str], i32); 23] = [
         ("flag", &["up", "--bypas", "okta.com"], 2),
         ("command", &["upp"], 2),
         ("profile", &["up", "--profile", "zscalr"], 2),
@@ -102,6 +105,8 @@ fn mistakes_are_named_with_their_mend_and_exit_code() {
         ("run-unknown", &["run", "okta-verify-enrolment", "nope/x.toml"], 2),
         ("run-folder", &["run", "scenarios"], 2),
         ("run-place", &["run", "bad-scenario.toml"], 2),
+        ("control", &["up", "--control", "on"], 2),
+        ("open-control", &["up", "--listen", "127.0.0.1:0", "--control", "0.0.0.0:0"], 2),
         ("enroll-url", &["enroll", "http://acme.okta.com"], 2),
         ("enroll-ready", &["enroll", "acme.okta.com", "--pins-from", "not-ready.json"], 2),
     ];

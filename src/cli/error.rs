@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::exit;
 use crate::authority::{CaError, ProfileError};
+use crate::control::{ClientError, ControlError};
 use crate::lab::LabError;
 use crate::policy::{PatternError, PolicyError};
 use crate::proxy::{CredentialsError, ProxyError};
@@ -15,6 +16,8 @@ use crate::report::{JunitError, WriteError};
 use crate::scenario::RunError;
 use crate::simulation::SimulationError;
 use crate::source::{Document, DocumentError, PlaceError};
+
+const TOKEN_HELP: &str = "give the token in a file with --control-token-file, or in the variable MIDDLEBOX_TOKEN";
 
 /// A command could not do its work.
 #[derive(Debug, Error)]
@@ -43,6 +46,10 @@ pub(super) enum CliError {
     Lab(#[from] LabError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Pattern(PatternError),
     #[error(transparent)]
     Report(#[from] WriteError),
     #[error(transparent)]
@@ -75,6 +82,7 @@ impl CliError {
             Self::Ca(error) | Self::Lab(LabError::Ca(error)) | Self::Run(RunError::Lab(LabError::Ca(error))) => {
                 if matches!(error, CaError::Write { .. }) { exit::ENVIRONMENT } else { exit::USAGE }
             }
+            Self::Client(error) => of_client(error),
             Self::Lab(error) | Self::Run(RunError::Lab(error)) if error.is_environment() => exit::ENVIRONMENT,
             Self::Usage { .. }
             | Self::Document(_)
@@ -82,6 +90,7 @@ impl CliError {
             | Self::Credentials(_)
             | Self::Lab(_)
             | Self::Run(_)
+            | Self::Pattern(_)
             | Self::Junit(_) => exit::USAGE,
         }
     }
@@ -127,6 +136,7 @@ impl CliError {
             | Self::Profile(ProfileError::Document(error))
             | Self::Credentials(CredentialsError::Document(error)) => of_document(error),
             Self::Run(RunError::Place(error)) => Some(error.clone()),
+            Self::Pattern(error) => Some(of_pattern(error)),
             Self::Lab(error) | Self::Run(RunError::Lab(error)) => of_lab(error),
             _ => None,
         }
@@ -136,11 +146,18 @@ impl CliError {
     fn help(&self) -> Option<String> {
         let lab = match self {
             Self::Usage { help, .. } | Self::Environment { help, .. } => return help.clone(),
+            Self::Client(ClientError::Problem(problem)) if problem.status == 401 => {
+                return Some(TOKEN_HELP.to_owned());
+            }
             Self::Lab(error) | Self::Run(RunError::Lab(error)) => error,
             _ => return None,
         };
         match lab {
-            LabError::Proxy(ProxyError::Bind(_, error)) => Some(port_help(error)),
+            LabError::Proxy(ProxyError::Bind(_, error)) => Some(port_help(error, "--listen")),
+            LabError::Control(ControlError::Bind(_, error)) => Some(port_help(error, "--control")),
+            LabError::Control(ControlError::Open(_) | ControlError::Token) => {
+                Some(TOKEN_HELP.to_owned())
+            }
             LabError::Simulation(SimulationError::Listen(_)) => {
                 Some("the simulated internet needs a few free loopback ports; end something that holds many".to_owned())
             }
@@ -152,16 +169,32 @@ impl CliError {
 }
 
 /// What to do about an address that cannot be listened on.
-pub(super) fn port_help(error: &io::Error) -> String {
+fn port_help(error: &io::Error, flag: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program has this port; end it, choose another port, or take any free one with port 0"
+            format!(
+                "another program has this port: end it, or choose another with {flag}, where port 0 is any free one"
+            )
         }
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address; 127.0.0.1 always exists",
-        io::ErrorKind::PermissionDenied => "ports below 1024 are for the administrator; choose a higher one",
-        _ => "choose another address",
+        io::ErrorKind::AddrNotAvailable => {
+            format!("no interface of this machine has this address; give {flag} one that has, such as 127.0.0.1")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "the system does not allow it; ports below 1024 are for its administrator: choose another with {flag}"
+            )
+        }
+        _ => format!("choose another address with {flag}"),
     }
-    .to_owned()
+}
+
+/// A middlebox that refuses was asked for the wrong thing; one that does not answer is the environment's.
+fn of_client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Url(_) | ClientError::Token => exit::USAGE,
+        ClientError::Problem(problem) if problem.status < 500 => exit::USAGE,
+        _ => exit::ENVIRONMENT,
+    }
 }
 
 fn of_document(error: &DocumentError) -> Option<PlaceError> {
@@ -182,7 +215,7 @@ fn of_lab(error: &LabError) -> Option<PlaceError> {
 }
 
 /// A pattern of the command line is a document of one line.
-pub(super) fn of_pattern(error: &PatternError) -> PlaceError {
+fn of_pattern(error: &PatternError) -> PlaceError {
     let document = Document::new("command line", error.pattern.as_str());
     document.error(error.span.clone(), error.problem.to_string(), error.mend.clone())
 }

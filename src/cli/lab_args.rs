@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::rule_args::RuleArgs;
 use super::shipped;
 use super::state_folder::StateArgs;
+use super::token::TokenArgs;
 use super::words::words;
 use crate::authority::Permit;
 use crate::lab::{CaSource, LabConfig, acme};
@@ -31,11 +32,11 @@ pub(super) struct LabArgs {
     /// An address that others can reach needs --allow-client or --proxy-auth, so that nobody opens a proxy to the
     /// network by accident.
     #[arg(long, value_name = "ADDR", value_parser = address::listen, help_heading = "Serving")]
-    pub(super) listen: Option<SocketAddr>,
+    listen: Option<SocketAddr>,
 
     /// Where the control API and the dashboard listen, or `off` [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR|off", help_heading = "Serving")]
-    pub(super) control: Option<Control>,
+    control: Option<Control>,
 
     /// Write addresses, CA files and simulated hosts to this file, as JSON, once it serves
     ///
@@ -131,6 +132,9 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     proxy_auth: Option<PathBuf>,
 
+    #[command(flatten)]
+    token: TokenArgs,
+
     /// Append the TLS secrets of both legs to this file, for Wireshark
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     keylog: Option<PathBuf>,
@@ -151,12 +155,17 @@ impl LabArgs {
         }
     }
 
-    /// The configuration of a lab that listens at `listen` where the flag does not say otherwise.
-    pub(super) fn config(&self, ca: CaSource, listen: SocketAddr) -> Result<LabConfig, CliError> {
+    /// The configuration of a lab that listens at `listen` and `control` where the flags do not say otherwise.
+    pub(super) fn config(&self, ca: CaSource, listen: SocketAddr, control: Control) -> Result<LabConfig, CliError> {
         let credentials = self.proxy_auth.as_deref().map(Credentials::read).transpose()?;
         let simulate = self.simulate.as_deref().map(simulated).transpose()?.unwrap_or_default();
         Ok(LabConfig {
             listen: self.listen.unwrap_or(listen),
+            control: match self.control.unwrap_or(control) {
+                Control::Off => None,
+                Control::At(address) => Some(address),
+            },
+            control_token: self.token.token()?,
             policy: PolicyConfig {
                 dialect: self.dialect,
                 default: self.default,

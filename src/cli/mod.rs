@@ -21,6 +21,7 @@ mod run;
 mod shipped;
 mod signal;
 mod state_folder;
+mod token;
 mod traffic;
 mod up;
 mod words;

@@ -40,12 +40,12 @@ pub(super) struct Origin {
 
 impl Ready {
     /// What is to be said of a lab.
-    pub(super) fn of(lab: &RunningLab, control: Option<SocketAddr>) -> Self {
+    pub(super) fn of(lab: &RunningLab) -> Self {
         let origins = lab.internet().map(Internet::origins).unwrap_or_default();
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self {
             proxy: reachable(lab.proxy_address()),
-            control: control.map(reachable),
+            control: lab.control_address().map(reachable),
             ca: absolute(&lab.files().inspection_root),
             public_ca: lab.files().public_root.as_deref().map(absolute),
             origins: origins.into_iter().map(|(host, pin)| (host.to_string(), Origin { pin })).collect(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::address::{Control, DEFAULT_CONTROL};
 use super::error::CliError;
 use super::guide::Guide;
 use super::lab_args::LabArgs;
@@ -51,7 +52,7 @@ pub(super) async fn up(args: Args) -> Result<u8, CliError> {
     log.begin("middlebox=info,warn")?;
     let mut stop =
         Stop::listen().map_err(|error| CliError::environment(format!("cannot listen for signals: {error}")))?;
-    let config = args.config(args.kept_ca()?, LISTEN)?;
+    let config = args.config(args.kept_ca()?, LISTEN, Control::At(DEFAULT_CONTROL))?;
     if let Some(path) = &args.ready_file {
         ready::forget(path)?;
     }
@@ -87,7 +88,7 @@ pub(super) async fn up(args: Args) -> Result<u8, CliError> {
 
 /// Says where it is, and waits for the wish to stop.
 async fn serve(lab: &RunningLab, args: &LabArgs, log: LogArgs, stop: &mut Stop) -> Result<(), CliError> {
-    let ready = Ready::of(lab, None);
+    let ready = Ready::of(lab);
     if let Some(path) = &args.ready_file {
         ready.write(Path::new(path))?;
     }

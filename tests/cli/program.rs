@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -136,11 +136,12 @@ impl Up {
     /// Waits for its end, which closes its log; gives the rest of that, too.
     pub(crate) fn end(&mut self) -> (ExitStatus, Vec<String>) {
         let mut rest = Vec::new();
-        while let Ok(line) = self.log.recv_timeout(LIMIT) {
-            rest.push(line);
-        }
-        if self.child.try_wait().unwrap().is_none() && self.log.recv_timeout(Duration::ZERO).is_ok() {
-            panic!("`up` does not end: {}", rest.join("\n"));
+        loop {
+            match self.log.recv_timeout(LIMIT) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("`up` does not end: {}", rest.join("\n")),
+            }
         }
         (self.child.wait().unwrap(), rest)
     }
