@@ -36,9 +36,9 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
     let mut told = format!("$ middlebox {}\n{}", line.join(" "), stdout(output));
     let complaints = stderr(output);
     if !complaints.is_empty() {
-        told += &format!("--- standard error\n{complaints}");
+        told = told + "--- standard error\n" + &complaints;
     }
-    told += &format!("--- exit code {}\n", output.status.code().unwrap());
+    told = told + "--- exit code " + &output.status.code().unwrap().to_string() + "\n";
     place.stable(&told)
 }
 
@@ -259,7 +259,7 @@ mod signals {
         let url = format!("http://echo.acme.example/drip?n={count}&ms=50");
         let command = curl_command(&["--proxy", &up.proxy(), "--no-buffer", &url]).stdout(Stdio::piped()).spawn();
         let Ok(mut child) = command else {
-            println!("skipped: this machine has no curl");
+            program::skipped();
             return None;
         };
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
@@ -331,6 +331,50 @@ fn a_shipped_scenario_runs_from_anywhere() {
     assert!(place.read("report.xml").contains("<testsuites"));
     let quiet = place.run(&["run", "okta-verify-enrollment", "--quiet"]);
     assert_eq!((stdout(&quiet), stderr(&quiet)), (String::new(), String::new()));
+}
+
+const FAILING: &str = r#"name = "Two steps, one of which fails"
+
+[[origin]]
+hosts = ["acme.okta.com"]
+app   = "okta-org"
+
+[[step]]
+name   = "It is inspected"
+browse = { url = "https://acme.okta.com/" }
+expect = { decision = "inspect" }
+
+[[step]]
+name   = "It is not bypassed"
+browse = { url = "https://acme.okta.com/" }
+expect = { decision = "bypass" }
+"#;
+
+#[test]
+fn a_failed_expectation_is_told_even_quietly() {
+    let place = Place::new();
+    place.write("failing.toml", FAILING);
+    let line = ["run", "failing.toml", "h01-exact-domain", "--quiet", "--junit", "report.xml"];
+    let output = place.run(&line);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(!said.contains("It is inspected") && said.contains("It is not bypassed"), "{said}");
+    assert!(said.contains("failing.toml:15:"), "{said}");
+    assert!(place.read("report.xml").contains("<failure"));
+    let shard = place.run(&["run", "failing.toml", "h01-exact-domain", "--shard", "2/2"]);
+    assert_eq!(shard.status.code(), Some(0), "{}", stdout(&shard));
+}
+
+#[test]
+fn a_scenario_without_its_lab_is_an_error_of_the_report() {
+    let place = Place::new();
+    let text = FAILING.replacen("[[origin]]", "[middlebox]\nprofile = \"nope\"\n\n[[origin]]", 1);
+    place.write("no-lab.toml", &text);
+    let output = place.run(&["run", "no-lab.toml", "h01-exact-domain", "--junit", "report.xml"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("no profile is called `nope`"), "{}", stderr(&output));
+    let report = place.read("report.xml");
+    assert!(report.contains("<error") && report.contains("h01-exact-domain"), "{report}");
 }
 
 #[test]

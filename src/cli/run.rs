@@ -150,7 +150,11 @@ impl Told {
     }
 
     fn progress(&mut self, progress: Progress<'_>) {
-        if self.quiet || self.format == Format::Json {
+        let as_expected = !matches!(
+            progress,
+            Progress::Step(_, StepReport { verdict: Verdict::Failed { .. } | Verdict::Error { .. }, .. })
+        );
+        if self.format == Format::Json || (self.quiet && as_expected) {
             return;
         }
         let story = self.story;
@@ -167,7 +171,7 @@ impl Told {
         let story = self.story;
         match self.format {
             Format::Json => self.write(|to| to.write_all(json(report).as_bytes())),
-            Format::Text if self.quiet => {}
+            Format::Text if self.quiet && report.passed() => {}
             Format::Text => self.write(|to| story.write_summary(report, to)),
         }
     }

@@ -1,6 +1,6 @@
 //! The program as a test starts it: in a folder of its own, with nothing inherited that would change what it does.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -122,7 +122,9 @@ impl Up {
             match self.log.recv_timeout(LIMIT) {
                 Ok(line) if line.contains(part) => return line,
                 Ok(line) => before.push(line),
-                Err(_) => panic!("no line of the log has `{part}`:\n{}", before.join("\n")),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
+                    panic!("no line of the log has `{part}`:\n{}", before.join("\n"))
+                }
             }
         }
     }
@@ -170,8 +172,13 @@ pub(crate) fn curl(arguments: &[&str]) -> Option<Output> {
     if let Ok(output) = curl_command(arguments).output() {
         return Some(output);
     }
-    println!("skipped: this machine has no curl");
+    skipped();
     None
+}
+
+/// Says why nothing was tried.
+pub(crate) fn skipped() {
+    let _ = writeln!(std::io::stderr(), "skipped: this machine has no curl");
 }
 
 pub(crate) fn curl_command(arguments: &[&str]) -> Command {
