@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod child;
+pub mod cli;
 pub mod control;
 pub mod journal;
 pub mod lab;

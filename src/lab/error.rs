@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::authority::{CaError, ProfileError};
+use crate::control::ControlError;
 use crate::policy::PolicyError;
 use crate::proxy::ProxyError;
 use crate::simulation::SimulationError;
@@ -25,6 +26,9 @@ pub enum LabError {
     /// The proxy does not start.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// The control API does not start.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A file of CAs for origins is of no use.
     #[error("the CA file {path} cannot be used: {reason}")]
     OriginCa {
@@ -51,7 +55,10 @@ impl LabError {
     #[must_use]
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::Proxy(ProxyError::Bind(..)) | Self::Stopped | Self::Write { .. } => true,
+            Self::Proxy(ProxyError::Bind(..))
+            | Self::Control(ControlError::Bind(..))
+            | Self::Stopped
+            | Self::Write { .. } => true,
             Self::Simulation(error) => matches!(error, SimulationError::Listen(_) | SimulationError::Random),
             _ => false,
         }

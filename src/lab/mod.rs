@@ -25,6 +25,7 @@
 
 mod acme;
 mod builder;
+mod control;
 mod error;
 mod files;
 mod keylog;
@@ -41,6 +42,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio_util::sync::CancellationToken;
 
+use control::{BoundControl, Overseen, RunningControl};
+
 pub use acme::acme;
 pub use builder::LabBuilder;
 pub use error::LabError;
@@ -48,6 +51,7 @@ pub use files::TrustFiles;
 pub use running::{RunningLab, Toggled};
 
 use crate::authority::{Authority, InspectionCa, Permit, Profile};
+use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
 use crate::net::{Destination, Dialer, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
@@ -62,6 +66,10 @@ const DIAL: Duration = Duration::from_secs(15);
 pub struct LabConfig {
     /// Where the proxy listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Where the control API listens, if there is one; port 0 is any free one.
+    pub control: Option<SocketAddr>,
+    /// The token that the control API demands; a must where others than this machine reach it.
+    pub control_token: Option<String>,
     /// Dialect, default action, rules and policy file.
     pub policy: PolicyConfig,
     /// The profile: its name, or a path.
@@ -122,6 +130,8 @@ impl Default for LabConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control: None,
+            control_token: None,
             policy: PolicyConfig::default(),
             profile: "generic".to_owned(),
             ca: CaSource::Memory,
@@ -149,6 +159,8 @@ impl Default for LabConfig {
 #[derive(Debug)]
 pub struct Lab {
     proxy: Proxy,
+    control: Option<BoundControl>,
+    overseen: Arc<Overseen>,
     policy: Arc<PolicyStore>,
     authority: Arc<Authority>,
     journal: Journal,
@@ -171,14 +183,24 @@ impl Lab {
         self.proxy.address()
     }
 
+    /// Where the control API listens, if there is one.
+    #[must_use]
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(|control| control.0.address())
+    }
+
     /// Begins to serve, and to watch the policy file.
     #[must_use]
     pub fn spawn(self) -> RunningLab {
         let stop = CancellationToken::new();
         let address = self.proxy.address();
+        let proxy = self.proxy.spawn();
+        self.overseen.begin(address, proxy.clone());
         let running = RunningLab {
             address,
-            proxy: self.proxy.spawn(),
+            proxy,
+            control: self.control.map(RunningControl::begin),
+            overseen: self.overseen,
             policy: self.policy,
             authority: self.authority,
             journal: self.journal,
@@ -239,13 +261,35 @@ impl LabConfig {
         }
         let keylog = self.keylog.as_deref().map(keylog::KeyLogFile::open).transpose()?;
         let journal = Journal::new(self.journal);
+        let overseen = Arc::new(Overseen::new(authority.profile().name(), internet.as_ref()));
+        // Before the proxy, which refuses to connect to ports of this program.
+        let mut own_ports = self.own_ports;
+        let control = match self.control {
+            None => None,
+            Some(listen) => {
+                let ca = RootCertificate { der: authority.ca().root().to_vec(), pem: authority.ca().root_pem() };
+                let config = ControlConfig {
+                    listen,
+                    policy: Arc::clone(&policy),
+                    journal: journal.clone(),
+                    on_change: self.on_change,
+                    ca,
+                    lab: Arc::clone(&overseen) as Arc<dyn crate::control::Lab>,
+                    token: self.control_token,
+                    names: Vec::new(),
+                };
+                let control = Control::bind(config).await?;
+                own_ports.push(control.address());
+                Some(BoundControl(control))
+            }
+        };
         let config = ProxyConfig {
             listen: self.listen,
             transparent: self.transparent,
             forward: self.forward,
             allow_clients: self.allow_clients,
             credentials: self.credentials,
-            own_ports: self.own_ports,
+            own_ports,
             origin_roots,
             system_roots: self.system_roots,
             dialer: Dialer::new(Arc::new(overrides), DIAL),
@@ -254,7 +298,18 @@ impl LabConfig {
             max_connections: self.max_connections,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;
-        Ok(Lab { proxy, policy, authority, journal, internet, files, on_change: self.on_change, grace: self.grace })
+        Ok(Lab {
+            proxy,
+            control,
+            overseen,
+            policy,
+            authority,
+            journal,
+            internet,
+            files,
+            on_change: self.on_change,
+            grace: self.grace,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::TrustFiles;
+use super::control::{Overseen, RunningControl};
 use crate::authority::Authority;
 use crate::journal::{ConnectionRecord, Journal};
 use crate::policy::{Action, Applied, Change, ChangeError, OnChange, PolicyStore, RuleSpec, Selector};
@@ -18,6 +19,8 @@ use crate::simulation::{Internet, ProxySetting, Workstation};
 pub struct RunningLab {
     pub(super) address: SocketAddr,
     pub(super) proxy: RunningProxy,
+    pub(super) control: Option<RunningControl>,
+    pub(super) overseen: Arc<Overseen>,
     pub(super) policy: Arc<PolicyStore>,
     pub(super) authority: Arc<Authority>,
     pub(super) journal: Journal,
@@ -43,6 +46,12 @@ impl RunningLab {
     #[must_use]
     pub fn proxy_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the control API is, if there is one.
+    #[must_use]
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(|control| control.address)
     }
 
     /// The proxy, as what asks it about its open connections.
@@ -158,7 +167,12 @@ impl RunningLab {
     /// Stops: no new connections, running exchanges end within the grace period, the rest is cut. Says whether nothing
     /// had to be cut.
     pub async fn drain(self) -> bool {
+        self.overseen.end();
         let in_order = self.proxy.drain(self.grace).await;
+        // It answers until here, so that somebody can see what is still open.
+        if let Some(control) = self.control {
+            control.drain().await;
+        }
         self.stop.cancel();
         if let Some(internet) = self.internet {
             internet.shutdown().await;
