@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http2::SendRequest;
@@ -112,6 +112,7 @@ async fn forward(
     });
     let up = Arc::clone(&log);
     let mut request = request.map(|body| Counted { body, log: up, up: true });
+    drop_proxy_fields(request.headers_mut());
     for (name, value) in added.iter() {
         request.headers_mut().append(name.clone(), value.clone());
     }
@@ -125,10 +126,18 @@ async fn forward(
     // An error of the stream goes on as it is: hyper resets the client's stream with the origin's reason.
     let mut response = sender.send_request(request).await?;
     let _ = log.status.set(response.status().as_u16());
+    drop_proxy_fields(response.headers_mut());
     for name in dropped {
         response.headers_mut().remove(*name);
     }
     Ok(response.map(|body| Either::Left(Counted { body, log, up: false })))
+}
+
+/// What is meant for a proxy goes no further, as in HTTP/1.1.
+fn drop_proxy_fields(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("proxy-")).cloned() {
+        headers.remove(name);
+    }
 }
 
 /// One exchange; recorded when the last of its bodies is let go.
