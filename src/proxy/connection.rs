@@ -16,8 +16,9 @@ use super::exchange::{
 };
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
+use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{Shared, intercept, tunnel};
+use super::{Shared, intercept};
 use crate::journal::{DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via};
 use crate::net::{ClientHello, Destination, Host, Prefixed, read_some};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
@@ -219,6 +220,11 @@ async fn tls(
     inbound: &Inbound,
     hello: &ClientHello,
 ) {
+    if let (Some(sni), Some(connect)) = (&hello.sni, inbound.destination.host.name())
+        && !sni.eq_ignore_ascii_case(connect)
+    {
+        recording.note(|record| record.notes.push(format!("the CONNECT names {connect}, the hello {sni}")));
+    }
     let decision = Box::pin(decide(shared, recording, inbound, Some(hello))).await;
     let client = Prefixed::new(bytes, stream);
     match decision {
@@ -243,8 +249,7 @@ async fn tls(
                 Err(error) => return fail_unreached(stream, recording, &error),
             };
             note_origin_address(recording, &origin);
-            let end = Box::pin(tunnel::run(recording.live(), stream, origin, &bytes, &[])).await;
-            recording.finish(Outcome::Bypassed, end);
+            recording.finish(Outcome::Bypassed, through(recording, stream, origin, &bytes).await);
         }
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
@@ -272,8 +277,17 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    let end = Box::pin(tunnel::run(recording.live(), stream, origin, &bytes, &[])).await;
-    recording.finish(Outcome::Plain, end);
+    recording.finish(Outcome::Plain, through(recording, stream, origin, &bytes).await);
+}
+
+/// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
+async fn through(pen: &Pen, mut client: TcpStream, mut origin: TcpStream, early: &[u8]) -> End {
+    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin, early, &[])).await;
+    if !clean {
+        reset(client);
+        reset(origin);
+    }
+    end
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.
@@ -473,10 +487,20 @@ impl Gate for OneDestination<'_> {
         match absolute_target(request) {
             // Each request carries its credentials (RFC 9110, 11.7.2): other ones are checked anew.
             _ if request.header("proxy-authorization") != self.authorization.as_deref() => Admission::Elsewhere,
-            Ok((destination, _, path)) if destination == *self.destination => Admission::Forward(path),
+            Ok((destination, _, target)) if destination == *self.destination => {
+                let named = Destination::parse_or(request.host(), 80);
+                let host = (named.as_ref() != Ok(self.destination)).then(|| authority_of(&request.target).to_owned());
+                Admission::Forward { target, host }
+            }
             Ok(_) | Err(_) => Admission::Elsewhere,
         }
     }
+}
+
+/// The authority of a target in absolute form.
+fn authority_of(target: &str) -> &str {
+    let rest = target.split_once("://").map_or("", |(_, rest)| rest);
+    &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
 }
 
 /// Destination, host as typed, and the origin-form target of a request in absolute form (RFC 9112, 3.2.2).
@@ -492,8 +516,7 @@ fn absolute_target(request: &RequestHead) -> Result<(Destination, String, String
         answer.hint = Some("https:// is reached with CONNECT".into());
         return Err(answer);
     }
-    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(split);
+    let (authority, path) = rest.split_at(authority_of(&request.target).len());
     let path = path.split('#').next().unwrap_or_default();
     let path = match path.as_bytes().first() {
         Some(b'/') => path.to_owned(),
