@@ -174,6 +174,7 @@ async fn connect(
         && decision.action == Action::Block
     {
         note_decision(recording, &inbound, None, false, decision, decision.action.into());
+        shared.policy.count_hit(decision);
         let answer = Answer::blocked(&inbound.destination.host.to_string(), &decision.why.to_string());
         return refuse(stream, recording, &answer, Outcome::Blocked).await;
     }
