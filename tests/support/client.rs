@@ -20,7 +20,7 @@ pub(crate) struct Client {
     inspection_root: CertificateDer<'static>,
     trusts_inspection: bool,
     alpn: Vec<Vec<u8>>,
-    versions: &'static [&'static SupportedProtocolVersion],
+    versions: Vec<&'static SupportedProtocolVersion>,
     headers: String,
     verifier: Option<Arc<dyn ServerCertVerifier>>,
     sni: Option<String>,
@@ -34,7 +34,7 @@ impl Client {
             inspection_root,
             trusts_inspection: true,
             alpn: Vec::new(),
-            versions: rustls::DEFAULT_VERSIONS,
+            versions: rustls::DEFAULT_VERSIONS.to_vec(),
             headers: String::new(),
             verifier: None,
             sni: None,
@@ -54,8 +54,9 @@ impl Client {
         self
     }
 
-    pub(crate) fn only(mut self, versions: &'static [&'static SupportedProtocolVersion]) -> Self {
-        self.versions = versions;
+    /// Speaks this version of TLS alone.
+    pub(crate) fn only(mut self, version: &'static SupportedProtocolVersion) -> Self {
+        self.versions = vec![version];
         self
     }
 
@@ -133,7 +134,7 @@ impl Client {
             roots.add(self.inspection_root.clone()).unwrap();
         }
         let builder =
-            ClientConfig::builder_with_provider(trust::provider()).with_protocol_versions(self.versions).unwrap();
+            ClientConfig::builder_with_provider(trust::provider()).with_protocol_versions(&self.versions).unwrap();
         let mut config = match &self.verifier {
             Some(verifier) => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::clone(verifier)).with_no_client_auth()

@@ -6,10 +6,17 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Wire, trust};
+
+/// An answer that is not whole.
+pub(crate) const BEGUN: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+
+/// What makes it whole.
+pub(crate) const ENDED: &str = "4\r\nlast\r\n0\r\n\r\n";
 
 type Play = Arc<dyn Fn(Wire, Report) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -122,13 +129,31 @@ impl Origin {
         })
     }
 
-    /// Sends the head of an answer of unknown length and a first piece, then reports how the connection ends.
+    /// Begins an answer to each head and never ends it; reports when the connection is over.
     pub(crate) fn never_finishes(self) -> Self {
         self.plays(|mut wire, report| async move {
-            report.say(wire.head().await);
-            wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").await;
-            let (_, ending) = wire.rest().await;
-            report.say(format!("{ending:?}"));
+            while let Some(head) = wire.try_head().await {
+                report.say(head);
+                if wire.try_send(BEGUN).await.is_err() {
+                    break;
+                }
+            }
+            report.say("over");
+        })
+    }
+
+    /// Begins an answer, goes on when the test says so, and ends it as chunks end.
+    pub(crate) fn waits_for(self, go: Arc<Notify>) -> Self {
+        self.plays(move |mut wire, report| {
+            let go = Arc::clone(&go);
+            async move {
+                report.say(wire.head().await);
+                wire.send(BEGUN).await;
+                go.notified().await;
+                let _ = wire.try_send(ENDED).await;
+                let (_, ending) = wire.rest().await;
+                report.say(format!("{ending:?}"));
+            }
         })
     }
 

@@ -87,6 +87,12 @@ impl Stage {
 
     /// All records, once every connection has ended; there have to be so many.
     pub(crate) async fn records(&self, count: usize) -> Vec<Arc<ConnectionRecord>> {
+        let begun = async {
+            while self.lab.journal().total() < count as u64 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("connections", begun).await;
         let records = self.lab.records().await;
         assert_eq!(self.lab.journal().open_count(), 0, "a connection is still open: {:#?}", self.lab.journal().live());
         assert_eq!(records.len(), count, "{records:#?}");
