@@ -12,8 +12,9 @@ use super::client::Client;
 use super::inbound::Inbound;
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
+use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{Shared, intercept, tunnel};
+use super::{Shared, intercept};
 use crate::journal::{DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via};
 use crate::net::{ClientHello, Destination, Host};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
@@ -90,6 +91,11 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
 }
 
 async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound, hello: &ClientHello) {
+    if let (Some(sni), Some(asked)) = (&hello.sni, inbound.destination.host.name())
+        && !sni.eq_ignore_ascii_case(asked)
+    {
+        recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
+    }
     match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
         Action::Block => {
             // access_denied (RFC 8446, 6.2), in plaintext: no key was agreed.
@@ -110,8 +116,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
                 Err(error) => return fail_unreached(client, recording, &error),
             };
             note_origin_address(recording, &origin);
-            let end = Box::pin(tunnel::run(recording.live(), client, origin)).await;
-            recording.finish(Outcome::Bypassed, end);
+            recording.finish(Outcome::Bypassed, through(recording, client, origin).await);
         }
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
@@ -138,8 +143,17 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    let end = Box::pin(tunnel::run(recording.live(), client, origin)).await;
-    recording.finish(Outcome::Plain, end);
+    recording.finish(Outcome::Plain, through(recording, client, origin).await);
+}
+
+/// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
+async fn through(pen: &Pen, mut client: Client, mut origin: TcpStream) -> End {
+    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin)).await;
+    if !clean {
+        client.reset();
+        let _ = origin.set_zero_linger();
+    }
+    end
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.

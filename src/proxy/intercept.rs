@@ -476,7 +476,7 @@ impl Gate for Inside {
         if request.method == "CONNECT" {
             return Admission::Refuse(Answer::method_not_allowed("a CONNECT inside inspected TLS is not passed on"));
         }
-        Admission::Forward(request.target.clone())
+        Admission::Forward { target: request.target.clone(), host: None }
     }
 }
 

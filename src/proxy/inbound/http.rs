@@ -203,10 +203,21 @@ impl Gate for OneDestination<'_> {
         match absolute_target(request) {
             // Each request carries its credentials (RFC 9110, 11.7.2): other ones are checked anew.
             _ if request.header("proxy-authorization") != self.authorization.as_deref() => Admission::Elsewhere,
-            Ok((destination, _, path)) if destination == *self.destination => Admission::Forward(path),
+            Ok((destination, _, target)) if destination == *self.destination => {
+                // The host that was decided on is the one that the origin is told (RFC 9112, 3.2.2).
+                let named = Destination::parse_or(request.host(), 80);
+                let host = (named.as_ref() != Ok(self.destination)).then(|| authority_of(&request.target).to_owned());
+                Admission::Forward { target, host }
+            }
             Ok(_) | Err(_) => Admission::Elsewhere,
         }
     }
+}
+
+/// The authority of a target in absolute form.
+fn authority_of(target: &str) -> &str {
+    let rest = target.split_once("://").map_or("", |(_, rest)| rest);
+    &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
 }
 
 /// Destination, host as typed, and the origin-form target of a request in absolute form (RFC 9112, 3.2.2).
@@ -222,8 +233,7 @@ fn absolute_target(request: &RequestHead) -> Result<(Destination, String, String
         answer.hint = Some("https:// is reached with CONNECT".into());
         return Err(answer);
     }
-    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(split);
+    let (authority, path) = rest.split_at(authority_of(&request.target).len());
     let path = path.split('#').next().unwrap_or_default();
     let path = match path.as_bytes().first() {
         Some(b'/') => path.to_owned(),
