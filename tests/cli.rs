@@ -21,10 +21,10 @@ fn golden(name: &str, text: &str) {
     settings.set_snapshot_path("golden");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.add_filter(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:[PORT]");
+    settings.add_filter(r"127\.0\.0\.1:\d{5}", "127.0.0.1:[PORT]");
     settings.add_filter(r"sha256(//?)[A-Za-z0-9+/]{43}=", "sha256$1[PIN]");
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[SHA-256]");
-    settings.add_filter(r"port \d{4,5},", "port [PORT],");
+    settings.add_filter(r"port \d{5},", "port [PORT],");
     settings.add_filter(r"\d{4}-\d\d-\d\d", "[DAY]");
     settings.add_filter(r"(/\S*)?/middlebox-\w{6}/", "[LAB]/");
     settings.add_filter(r"middlebox\.exe", "middlebox");
