@@ -5,6 +5,7 @@ pub mod child;
 pub mod journal;
 pub mod lab;
 pub mod net;
+pub mod pac;
 pub mod policy;
 pub mod proxy;
 pub mod report;
