@@ -28,6 +28,7 @@ mod builder;
 mod error;
 mod files;
 mod keylog;
+mod pac;
 mod running;
 
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ pub use acme::acme;
 pub use builder::LabBuilder;
 pub use error::LabError;
 pub use files::TrustFiles;
+pub use pac::{PacFailure, PacProxy};
 pub use running::{RunningLab, Toggled};
 
 use crate::authority::{Authority, InspectionCa, Permit, Profile};
