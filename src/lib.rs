@@ -7,6 +7,7 @@ pub mod control;
 pub mod journal;
 pub mod lab;
 pub mod net;
+pub mod pac;
 pub mod policy;
 pub mod proxy;
 pub mod report;

@@ -29,6 +29,7 @@ mod control;
 mod error;
 mod files;
 mod keylog;
+mod pac;
 mod running;
 
 use std::net::SocketAddr;
@@ -48,6 +49,7 @@ pub use acme::acme;
 pub use builder::LabBuilder;
 pub use error::LabError;
 pub use files::TrustFiles;
+pub use pac::{PacFailure, PacProxy};
 pub use running::{RunningLab, Toggled};
 
 use crate::authority::{Authority, InspectionCa, Permit, Profile};
