@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use url::Url;
 
+use crate::net::Destination;
 use crate::pac::{PacDns, PacError, PacScript, url_for_pac};
+use crate::policy::{PolicyStore, generate_pac};
 use crate::simulation::{PacDirective, ProxyAutoConfig};
 
 /// How many failures are kept.
@@ -77,6 +79,55 @@ impl fmt::Debug for PacProxy {
 impl fmt::Display for PacFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no way to {}: {}", self.url, self.error)
+    }
+}
+
+/// The PAC file that a lab gives out: made from its policy, and made anew when the policy has changed, as a browser that
+/// fetches it again would see.
+pub(super) struct LabPac {
+    policy: Arc<PolicyStore>,
+    proxy: Destination,
+    dns: Arc<dyn PacDns + Send + Sync>,
+    made: Mutex<Option<(u64, Arc<PacProxy>)>>,
+}
+
+impl LabPac {
+    pub(super) fn new(policy: Arc<PolicyStore>, proxy: Destination, dns: Arc<dyn PacDns + Send + Sync>) -> Self {
+        Self { policy, proxy, dns, made: Mutex::default() }
+    }
+
+    /// The file for the policy in force.
+    fn current(&self) -> Option<Arc<PacProxy>> {
+        let policy = self.policy.current();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((epoch, proxy)) = &*made
+            && *epoch == policy.epoch()
+        {
+            return Some(Arc::clone(proxy));
+        }
+        let text =
+            generate_pac(&policy, &self.proxy).map_err(|error| tracing::warn!("no PAC file: {error}")).ok()?.text;
+        let script = PacScript::compile("proxy.pac", &text)
+            .map_err(|error| tracing::warn!("the PAC file does not run: {error}"))
+            .ok()?;
+        let proxy = Arc::new(PacProxy::new(script, Arc::clone(&self.dns)));
+        *made = Some((policy.epoch(), Arc::clone(&proxy)));
+        Some(proxy)
+    }
+}
+
+impl ProxyAutoConfig for LabPac {
+    fn find_proxy(&self, url: &Url, host: &str) -> Vec<PacDirective> {
+        match self.current() {
+            Some(proxy) => proxy.find_proxy(url, host),
+            None => vec![PacDirective::Direct],
+        }
+    }
+}
+
+impl fmt::Debug for LabPac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LabPac").field("proxy", &self.proxy).finish_non_exhaustive()
     }
 }
 

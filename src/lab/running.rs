@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::TrustFiles;
 use super::control::{Overseen, RunningControl};
+use super::pac::LabPac;
 use crate::authority::Authority;
 use crate::journal::{ConnectionRecord, Journal};
+use crate::net::{Destination, Host};
 use crate::policy::{Action, Applied, Change, ChangeError, OnChange, PolicyStore, RuleSpec, Selector};
 use crate::proxy::RunningProxy;
-use crate::simulation::{Internet, ProxySetting, Workstation};
+use crate::simulation::{Internet, ProxyAutoConfig, ProxySetting, Workstation};
 
 /// A running middlebox. Dropping it stops accepting and watching; [`RunningLab::drain`] ends it in order.
 #[derive(Debug)]
@@ -155,6 +157,14 @@ impl RunningLab {
         }
         self.journal.set_device_trust(name, Some(true));
         workstation
+    }
+
+    /// The PAC file for this proxy and its policy, for a workstation that is set to one.
+    #[must_use]
+    pub fn pac(&self) -> Arc<dyn ProxyAutoConfig> {
+        let proxy = Destination::new(Host::Ip(self.address.ip()), self.address.port());
+        let names = self.internet.as_ref().map(Internet::overrides).unwrap_or_default();
+        Arc::new(LabPac::new(Arc::clone(&self.policy), proxy, Arc::new(names)))
     }
 
     /// The records of all connections that have ended, once those begun before this call have; waits for them at most

@@ -163,7 +163,7 @@ async fn the_sni_decides_and_a_bypass_needs_both_names() {
         let destination = record.destination.as_ref().unwrap().host.to_string();
         assert_eq!((destination.as_str(), record.hello.as_ref().unwrap().sni.as_deref()), (host, Some(sni)));
         if host != sni {
-            assert_eq!(record.notes, [format!("the CONNECT names {host}, the hello {sni}")]);
+            assert_eq!(record.notes, [format!("the client asked for {host}, its hello for {sni}")]);
         }
     }
 }

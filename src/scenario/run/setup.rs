@@ -96,7 +96,7 @@ impl<'a> Stage<'a> {
         self.workstation.set_proxy(match setting {
             ProxySetting::On => Simulated::On(self.lab.proxy_address()),
             ProxySetting::Off => Simulated::Off,
-            ProxySetting::Pac => Simulated::On(self.lab.proxy_address()),
+            ProxySetting::Pac => Simulated::Pac(self.lab.pac()),
         });
     }
 }
