@@ -32,6 +32,8 @@ pub struct Refusal {
     pub signature: Signature,
     /// Whether the client's Finished had arrived.
     pub after_finished: bool,
+    /// Whether the client's TLS library may leave all judgment to the time after the handshake, as GnuTLS does.
+    pub judges_late: bool,
     /// How long it took: from our certificate's departure, or from the end of the handshake where that came first.
     pub gap: Option<Duration>,
 }
@@ -182,7 +184,7 @@ fn promote(candidates: &mut Vec<Cause>, cause: Cause) {
     candidates.insert(0, cause);
 }
 
-/// Candidates of a signature, as measured on 21 clients; the last is a reason to add to the conclusion.
+/// Candidates of a signature, as measured on 22 clients; the last is a reason to add to the conclusion.
 fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static str>) {
     use Cause::{Expired, PinMismatch, Policy, Protocol, UntrustedCa, WrongHost};
     match refusal.signature {
@@ -196,6 +198,12 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
         Signature::Alert { number: 42 | 46, .. } => {
             (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
         }
+        // curl over GnuTLS, and git with it, end like this for every cause.
+        Signature::PoliteClose if refusal.judges_late => (
+            vec![UntrustedCa, PinMismatch, WrongHost, Expired],
+            Confidence::Medium,
+            Some("its TLS library may finish the handshake before the chain is judged"),
+        ),
         Signature::PoliteClose => (vec![PinMismatch, WrongHost], Confidence::Medium, Some("the chain was accepted")),
         Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
             (vec![UntrustedCa, PinMismatch, WrongHost, Expired], Confidence::Medium, None)
@@ -247,7 +255,7 @@ fn conclusion(
         Cause::Ambiguous => {
             let words: Vec<_> = candidates.iter().map(|cause| cause.word()).collect();
             format!(
-                "this connection alone cannot tell {}: send this client to a second host to decide",
+                "this connection alone cannot tell {}{because}: send this client to a second host to decide",
                 words.join(" from ")
             )
         }
@@ -262,11 +270,11 @@ mod tests {
 
     fn alert(number: u8) -> Refusal {
         let signature = Signature::Alert { number, warning: false };
-        Refusal { signature, after_finished: false, gap: Some(Duration::from_millis(3)) }
+        Refusal { signature, after_finished: false, judges_late: false, gap: Some(Duration::from_millis(3)) }
     }
 
     fn silent(signature: Signature) -> Refusal {
-        Refusal { signature, after_finished: signature != Signature::Cut, gap: None }
+        Refusal { signature, after_finished: signature != Signature::Cut, judges_late: false, gap: None }
     }
 
     fn verdict(refusal: &Refusal, audit: LeafAudit, history: &History) -> (Cause, Confidence) {
@@ -293,6 +301,17 @@ mod tests {
             assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
             assert!(diagnosis.evidence.last().unwrap().contains("second host"));
         }
+    }
+
+    #[test]
+    fn a_polite_close_says_little_of_a_client_that_judges_after_the_handshake() {
+        let late = Refusal { judges_late: true, ..silent(Signature::PoliteClose) };
+        let diagnosis = diagnose(&late, SOUND, "pin.test", &History::default());
+        assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Ambiguous, Confidence::Low));
+        assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
+        let mut history = History::default();
+        history.accepted("www.pin.test", 7);
+        assert_eq!(verdict(&late, SOUND, &history), (Cause::PinMismatch, Confidence::High));
     }
 
     #[test]

@@ -350,12 +350,18 @@ fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
         .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
 }
 
+/// GnuTLS hands the chain to its caller, who may look at it once the handshake is complete; its hello gives it away.
+fn judges_late(recording: &Recording) -> bool {
+    recording.note(|record| record.hello.as_ref().is_some_and(|hello| hello.record_size_limit))
+}
+
 /// A handshake that the client broke off, or that could not fit.
 fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, audit: LeafAudit) {
     let rustls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let alert = alert_in(error);
     let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
-    let refusal = |signature| Refusal { signature, after_finished: false, gap };
+    let judges_late = judges_late(recording);
+    let refusal = |signature| Refusal { signature, after_finished: false, judges_late, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -388,13 +394,7 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 // ---- after the handshake ------------------------------------------------------------------------------------------
 
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
-async fn exchange(
-    shared: &Arc<Shared>,
-    recording: &Recording,
-    key: &OriginKey,
-    accepted: Accepted,
-    leg: OriginLeg,
-) {
+async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
     let known = Arc::clone(&leg.origin);
     let Accepted { stream, done, took, audit, tap } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -456,7 +456,8 @@ fn judge(
         return recording.finish(Outcome::Unused, end);
     };
     let gap = at.duration_since(done);
-    let refusal = |signature| Refusal { signature, after_finished: true, gap: Some(gap) };
+    let judges_late = judges_late(recording);
+    let refusal = |signature| Refusal { signature, after_finished: true, judges_late, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
         FirstWord::Alert(number) => {
