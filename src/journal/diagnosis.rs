@@ -79,7 +79,7 @@ pub struct LeafAudit {
     pub names_host: bool,
     /// It is valid now.
     pub in_time: bool,
-    /// Nothing else about it is out of order: usage, validity period, key, signature.
+    /// Its chain keeps the rules that strict clients insist on.
     pub in_order: bool,
     /// It was signed by the inspection CA, not by the one for untrusted origins.
     pub by_inspection_ca: bool,
@@ -150,7 +150,8 @@ pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &Histo
             evidence.push(why);
         }
         Some(why) if candidates.contains(&Cause::UntrustedCa) => {
-            candidates.retain(|cause| *cause != Cause::UntrustedCa);
+            // What is accepted from one CA breaks no rule for another host.
+            candidates.retain(|cause| !matches!(cause, Cause::UntrustedCa | Cause::Policy));
             if candidates.len() == 1 {
                 confidence = Confidence::High;
             }
@@ -161,7 +162,7 @@ pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &Histo
                 && candidates.len() > 1
                 && candidates.contains(&Cause::UntrustedCa)
             {
-                candidates = vec![Cause::UntrustedCa];
+                candidates.retain(|cause| matches!(cause, Cause::UntrustedCa | Cause::Policy));
                 confidence = Confidence::High;
                 evidence.push(why);
             }
@@ -200,13 +201,13 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
         }
         // curl over GnuTLS, and git with it, end like this for every cause.
         Signature::PoliteClose if refusal.judges_late => (
-            vec![UntrustedCa, PinMismatch, WrongHost, Expired],
+            vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy],
             Confidence::Medium,
             Some("its TLS library may finish the handshake before the chain is judged"),
         ),
         Signature::PoliteClose => (vec![PinMismatch, WrongHost], Confidence::Medium, Some("the chain was accepted")),
         Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
-            (vec![UntrustedCa, PinMismatch, WrongHost, Expired], Confidence::Medium, None)
+            (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
         }
     }
 }
@@ -227,8 +228,9 @@ fn observation(refusal: &Refusal) -> String {
 fn audit_sentence(audit: LeafAudit, host: &str) -> String {
     let names = if audit.names_host { "names" } else { "does not name" };
     let time = if audit.in_time { "is valid now" } else { "is not valid now" };
+    let order = if audit.in_order { "" } else { ", its chain breaks a rule that strict clients insist on" };
     let signer = if audit.by_inspection_ca { "" } else { ", and was signed by the CA for untrusted origins" };
-    format!("our certificate {names} {host} and {time}{signer}")
+    format!("our certificate {names} {host} and {time}{order}{signer}")
 }
 
 fn conclusion(
@@ -321,6 +323,20 @@ mod tests {
         assert_eq!(diagnose(&alert(46), wrong, "a", &History::default()).candidates[0], Cause::WrongHost);
         assert_eq!(diagnose(&alert(42), late, "a", &History::default()).candidates[0], Cause::Expired);
         assert_eq!(verdict(&alert(48), wrong, &History::default()), (Cause::UntrustedCa, Confidence::High));
+    }
+
+    #[test]
+    fn a_chain_that_strict_clients_refuse_may_be_refused_for_that() {
+        let lax = LeafAudit { in_order: false, ..SOUND };
+        let diagnosis = diagnose(&alert(46), lax, "pin.test", &History::default());
+        assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch, Cause::Policy]);
+        let mut history = History::default();
+        history.refused("www.pin.test", alert(46).signature, 1);
+        let diagnosis = diagnose(&alert(46), lax, "pin.test", &history);
+        assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::Policy]);
+        let mut history = History::default();
+        history.accepted("www.pin.test", 7);
+        assert_eq!(verdict(&alert(46), lax, &history), (Cause::PinMismatch, Confidence::High));
     }
 
     #[test]

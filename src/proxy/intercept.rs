@@ -341,7 +341,8 @@ fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
     });
-    LeafAudit { names_host, in_time, in_order: true, by_inspection_ca: forged.signed_by == SignedBy::InspectionCa }
+    let by_inspection_ca = forged.signed_by == SignedBy::InspectionCa;
+    LeafAudit { names_host, in_time, in_order: forged.in_order, by_inspection_ca }
 }
 
 fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
