@@ -196,9 +196,6 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
             (vec![PinMismatch], Confidence::Medium, Some("an application check refused after the chain was built"))
         }
         Signature::Alert { number: 70 | 71 | 47 | 109 | 110 | 120, .. } => (vec![Protocol], Confidence::High, None),
-        Signature::Alert { number: 42 | 46, .. } => {
-            (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
-        }
         // curl over GnuTLS, and git with it, end like this for every cause.
         Signature::PoliteClose if refusal.judges_late => (
             vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy],
@@ -206,6 +203,7 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
             Some("its TLS library may finish the handshake before the chain is judged"),
         ),
         Signature::PoliteClose => (vec![PinMismatch, WrongHost], Confidence::Medium, Some("the chain was accepted")),
+        // Alerts 42 and 46 among them, which were seen for every cause.
         Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
             (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
         }
