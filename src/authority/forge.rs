@@ -14,6 +14,7 @@ use super::fault::{Mirror, OriginFault, OriginTrust};
 use super::forged::{ForgeError, Forged, Freshness, Mirrored, SignedBy};
 use super::keys::LeafKeys;
 use super::leaf::Sitter;
+use super::order;
 use super::origin::OriginLeaf;
 use super::profile::{Profile, UntrustedAction};
 use super::sign::{self, Signer};
@@ -162,12 +163,19 @@ impl Authority {
         let issuer = CertificateFacts::issuer_name(&leaf).unwrap_or_else(|| facts.issuer.clone());
         let stale_at = stale_at(&leaf, issuing.until, now);
         let chain: Vec<_> = std::iter::once(leaf).chain::<Vec<_>>(above).collect();
+        let root = match signed_by {
+            SignedBy::InspectionCa => self.ca.root(),
+            SignedBy::UntrustedCa => &self.untrusted.certificate,
+            SignedBy::ItSelf => &chain[0],
+        };
+        let in_order = order::is_kept_by(&chain, root);
         Ok(Forged {
             certified: Arc::new(CertifiedKey::new(chain, key.signing)),
             facts,
             issuer,
             mirrored: if origin.is_some() { Mirrored::Origin } else { Mirrored::NameAlone },
             signed_by,
+            in_order,
             stale_at,
         })
     }
@@ -218,6 +226,9 @@ mod tests {
     use super::super::profile::Profile;
     use super::*;
 
+    /// The profiles whose root has basicConstraints that are not critical.
+    const STRICTLY_REFUSED: [&str; 2] = ["fortigate", "zscaler"];
+
     fn authority(profile: &str, permits: &[&str]) -> Authority {
         let profile = Profile::load(profile).unwrap();
         let permits: Vec<_> = permits.iter().map(|permit| permit.parse().unwrap()).collect();
@@ -253,6 +264,8 @@ mod tests {
             assert_eq!(verify(authority.ca().root(), &forged, "acme.example"), Ok(()), "{profile}");
             assert_eq!((forged.mirrored, forged.signed_by), (Mirrored::Origin, SignedBy::InspectionCa), "{profile}");
             forged.certified.keys_match().unwrap();
+            // Python refuses these two products' chains since it has become strict.
+            assert_eq!(forged.in_order, !STRICTLY_REFUSED.contains(&profile), "{profile}");
             let root_sent = forged.certified.cert.contains(authority.ca().root());
             assert_eq!(root_sent, profile == "fortigate", "{profile}");
             let by_name = authority.forge(&host("other.example"), None).await.unwrap();

@@ -25,6 +25,8 @@ pub struct Forged {
     pub mirrored: Mirrored,
     /// Whose key signed it.
     pub signed_by: SignedBy,
+    /// Whether the chain keeps the rules that strict clients insist on; those of some products do not.
+    pub in_order: bool,
     /// From then on a new one is forged.
     pub(super) stale_at: OffsetDateTime,
 }

@@ -15,6 +15,7 @@ mod forged;
 mod keys;
 mod leaf;
 mod names;
+mod order;
 mod origin;
 mod profile;
 mod sign;
