@@ -202,7 +202,11 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
             Confidence::Medium,
             Some("its TLS library may finish the handshake before the chain is judged"),
         ),
-        Signature::PoliteClose => (vec![PinMismatch, WrongHost], Confidence::Medium, Some("the chain was accepted")),
+        Signature::PoliteClose => (
+            vec![PinMismatch, WrongHost],
+            Confidence::Medium,
+            Some("the chain was accepted; a tool that only looks at the certificate and leaves looks the same"),
+        ),
         // Alerts 42 and 46 among them, which were seen for every cause.
         Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
             (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)

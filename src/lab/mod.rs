@@ -174,7 +174,6 @@ pub struct Lab {
 
 impl Lab {
     /// A lab in a few calls: any free port, a CA in memory, everything inspected.
-    #[must_use]
     pub fn builder() -> LabBuilder {
         LabBuilder::default()
     }
@@ -224,7 +223,7 @@ impl Lab {
                 ReloadEvent::Rejected(error) => {
                     tracing::error!("the policy file was refused, the running policy stays: {error}");
                 }
-                other => tracing::debug!(?other, "policy file"),
+                ReloadEvent::Unchanged => {}
             });
             tokio::spawn(watching);
         }
