@@ -152,11 +152,11 @@ fn differences(profile: &Table, forged: &Forged, again: &Forged) -> Vec<String> 
         "union" => {
             let all = [&["acme.example".to_owned()], &names[..], &[HOST.to_owned()]].concat();
             let mut once: Vec<String> = Vec::new();
-            all.into_iter().for_each(|name| {
+            for name in all {
                 if !once.contains(&name) {
-                    once.push(name)
+                    once.push(name);
                 }
-            });
+            }
             once
         }
         other => panic!("{other}"),

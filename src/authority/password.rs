@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -59,12 +59,12 @@ impl Password {
         let line = File::open(path).and_then(|file| {
             // With the room reserved, no half-read copy stays behind.
             let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_BYTES).unwrap_or(4096) + 1));
-            BufReader::new(file.take(MAX_BYTES + 1)).read_until(b'\n', &mut line)?;
-            if line.last() == Some(&b'\n') {
-                line.pop();
-            }
-            if line.last() == Some(&b'\r') {
-                line.pop();
+            file.take(MAX_BYTES + 1).read_to_end(&mut line)?;
+            if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+                line.truncate(end);
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
             }
             match line.len() {
                 0 => Err(io::Error::other("its first line is empty; it has to be the password")),
