@@ -44,11 +44,19 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut stream: TcpStream, recording
         let recording = match first.take() {
             Some(recording) => recording,
             None => {
-                let Ok(Ok(1..)) = timeout(HEAD, next_bytes(&mut stream, &mut buffer)).await else { return };
+                let next = tokio::select! {
+                    next = timeout(HEAD, next_bytes(&mut stream, &mut buffer)) => next,
+                    () = shared.stop.cancelled() => return,
+                };
+                let Ok(Ok(1..)) = next else { return };
                 let Ok(peer) = stream.peer_addr() else { return };
                 shared.journal.open(peer)
             }
         };
+        // Begun while the proxy is ending: too late for it to have been told.
+        if shared.stop.is_cancelled() {
+            recording.live().drain.cancel();
+        }
         let request = match read_request(&mut stream, &mut buffer, &recording).await {
             Ok(request) => request,
             Err(Unread::Ended(outcome, end)) => return recording.finish(outcome, end),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
 use super::Shared;
@@ -15,12 +14,12 @@ use super::respond::Answer;
 use crate::journal::{End, Outcome, Recording, Told};
 
 /// Accepts until it is told to stop. An error of one accept (most often: too many open files) ends nothing.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: CancellationToken) {
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     let mut pause = Duration::from_millis(10);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = shared.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {

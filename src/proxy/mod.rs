@@ -88,7 +88,6 @@ pub struct Proxy {
 #[derive(Clone, Debug)]
 pub struct RunningProxy {
     shared: Arc<Shared>,
-    stop: CancellationToken,
 }
 
 /// What every connection's task reads.
@@ -106,6 +105,8 @@ struct Shared {
     added: Arc<[(HeaderName, HeaderValue)]>,
     added_lines: Vec<u8>,
     tasks: TaskTracker,
+    /// Cancelled when nothing new is begun any more.
+    stop: CancellationToken,
 }
 
 impl Proxy {
@@ -155,6 +156,7 @@ impl Proxy {
             added,
             added_lines,
             tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
         });
         Ok(Self { listener, address, shared })
     }
@@ -168,9 +170,8 @@ impl Proxy {
     /// Begins to accept.
     #[must_use]
     pub fn spawn(self) -> RunningProxy {
-        let stop = CancellationToken::new();
-        let running = RunningProxy { shared: Arc::clone(&self.shared), stop: stop.clone() };
-        tokio::spawn(listen::accept(self.shared, self.listener, stop));
+        let running = RunningProxy { shared: Arc::clone(&self.shared) };
+        tokio::spawn(listen::accept(self.shared, self.listener));
         running
     }
 }
@@ -221,7 +222,7 @@ impl RunningProxy {
     /// Stops accepting, lets running exchanges end within `grace`, then ends what is left. Says whether all ended by
     /// themselves.
     pub async fn drain(&self, grace: Duration) -> bool {
-        self.stop.cancel();
+        self.shared.stop.cancel();
         self.shared.tasks.close();
         for live in self.shared.journal.live() {
             live.drain.cancel();
