@@ -475,9 +475,9 @@ async fn plain(
             recording.finish(outcome, end);
             let stream = client.reader.unsplit(client.writer);
             if clean {
-                linger(stream).await
+                linger(stream).await;
             } else {
-                reset(stream)
+                reset(stream);
             }
             None
         }

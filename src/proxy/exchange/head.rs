@@ -504,7 +504,7 @@ mod tests {
         assert_eq!(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").length("HEAD"), Ok(Length::Empty));
         assert_eq!(answer("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n").length("GET"), Ok(Length::Empty));
         assert_eq!(answer("HTTP/1.1 200\r\n\r\n").length("GET"), Ok(Length::ToEnd));
-        assert_eq!(answer("HTTP/1.0 200 OK\r\n\r\n").keeps_alive(), false);
+        assert!(!answer("HTTP/1.0 200 OK\r\n\r\n").keeps_alive());
         assert!(ResponseHead::parse(b"HTTP/1.1 2x0 OK\r\n\r\n".to_vec()).is_err());
         assert!(ResponseHead::parse(b"HTTP/1.1\r\n\r\n".to_vec()).is_err());
     }
