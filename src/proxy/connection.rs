@@ -251,6 +251,7 @@ async fn tls(
                 () = left(client.inner()) => {
                     return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
                 }
+                () = recording.live().kill.cancelled() => return killed(client.into_parts().1, recording),
             };
             let (bytes, stream) = client.into_parts();
             let origin = match origin {
@@ -280,9 +281,12 @@ async fn plain_tunnel(
     }
     let origin = match origin {
         Some(origin) => origin,
-        None => match dial(shared, &inbound.destination).await {
-            Ok(origin) => origin,
-            Err(error) => return fail_unreached(stream, recording, &error),
+        None => tokio::select! {
+            origin = dial(shared, &inbound.destination) => match origin {
+                Ok(origin) => origin,
+                Err(error) => return fail_unreached(stream, recording, &error),
+            },
+            () = recording.live().kill.cancelled() => return killed(stream, recording),
         },
     };
     note_origin_address(recording, &origin);
@@ -446,6 +450,10 @@ async fn plain(
             recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
             return None;
         }
+        () = recording.live().kill.cancelled() => {
+            killed(stream, recording);
+            return None;
+        }
     };
     let origin = match origin {
         Ok(origin) => origin,
@@ -592,6 +600,13 @@ fn fail_unreached(stream: TcpStream, recording: &Recording, error: &UpstreamErro
         record.origin.get_or_insert_default().fault = Some(error.to_string());
     });
     recording.finish(outcome, End::middlebox(error.to_string()));
+    reset(stream);
+}
+
+/// Ended by a change of policy, or with the proxy, before anything came of it.
+fn killed(stream: TcpStream, recording: &Recording) {
+    recording.note(|record| record.told = Some(Told::Reset));
+    recording.finish(Outcome::Unused, End::middlebox("ended"));
     reset(stream);
 }
 
