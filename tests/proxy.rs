@@ -22,6 +22,8 @@ mod first_bytes;
 mod hang_ups;
 #[path = "proxy/http1.rs"]
 mod http1;
+#[path = "proxy/limits.rs"]
+mod limits;
 #[path = "proxy/negotiation.rs"]
 mod negotiation;
 #[path = "proxy/real_curl.rs"]

@@ -110,6 +110,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
                 () = client.left() => {
                     return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
                 }
+                () = recording.live().kill.cancelled() => return killed(client, recording),
             };
             let origin = match origin {
                 Ok(origin) => origin,
@@ -137,9 +138,12 @@ async fn plain_tunnel(
     }
     let origin = match origin {
         Some(origin) => origin,
-        None => match dial(shared, &inbound.destination).await {
-            Ok(origin) => origin,
-            Err(error) => return fail_unreached(client, recording, &error),
+        None => tokio::select! {
+            origin = dial(shared, &inbound.destination) => match origin {
+                Ok(origin) => origin,
+                Err(error) => return fail_unreached(client, recording, &error),
+            },
+            () = recording.live().kill.cancelled() => return killed(client, recording),
         },
     };
     note_origin_address(recording, &origin);
@@ -294,5 +298,12 @@ fn fail_unreached(client: Client, recording: &Recording, error: &UpstreamError) 
         record.origin.get_or_insert_default().fault = Some(error.to_string());
     });
     recording.finish(outcome, End::middlebox(error.to_string()));
+    client.reset();
+}
+
+/// Ended by a change of policy, or with the proxy, before anything came of it.
+pub(super) fn killed(client: Client, recording: &Recording) {
+    recording.note(|record| record.told = Some(Told::Reset));
+    recording.finish(Outcome::Unused, End::middlebox("ended"));
     client.reset();
 }

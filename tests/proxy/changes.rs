@@ -9,7 +9,7 @@ use middlebox::lab::LabBuilder;
 use middlebox::policy::{Action, Change, OnChange, RuleSpec, Selector};
 use tokio::sync::Notify;
 
-use crate::support::origin::{BEGUN, ENDED};
+use crate::support::origin::{BEGUN, ENDED, unanswering};
 use crate::support::{Ending, HELLO, Stage, get, h2, origin, soon, stage};
 
 /// A site whose answer waits, in a lab that does this on a change.
@@ -184,6 +184,61 @@ async fn with_kill_streams_of_http_2_are_cut_and_still_recorded() {
     assert!(body.is_err(), "half a body looks whole");
     let record = stage.accepted().await;
     assert_eq!((record.exchange_count, record.end.as_ref().unwrap().how.as_str()), (1, "ended"));
+}
+
+#[tokio::test]
+async fn with_kill_a_connection_that_still_waits_for_its_origin_ends_at_once() {
+    let (address, _kept) = unanswering().await;
+    let entries = [443, 80].map(|port| format!("site.test:{port}:{address}").parse().unwrap());
+    let lab = |lab: LabBuilder| {
+        let lab = lab.bypass("site.test").on_change(OnChange::Kill);
+        lab.config(|config| config.resolve.extend(entries))
+    };
+    let stage = stage().lab(lab).start().await;
+    let mut tunnel = stage.client().connect("site.test:443").await;
+    tunnel.send(stage.client().hello("site.test")).await;
+    let mut other = stage.client().connect("site.test:443").await;
+    other.send("not TLS").await;
+    let mut plain = stage.client().dial().await;
+    plain.send(get("site.test", "http://site.test/")).await;
+    let decided = async {
+        while stage.lab.journal().live().iter().filter(|live| live.asked().is_some()).count() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("three decisions", decided).await;
+    // The clock stands still: no limit of a dial ends them.
+    tokio::time::pause();
+    let block = Change::Add { rule: RuleSpec::new("site.test", Action::Block), at: None };
+    assert_eq!(stage.lab.change(block).unwrap().affected.len(), 3);
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.lab.journal().open_count(), 0, "a connection still waits for its origin");
+    tokio::time::resume();
+    for wire in [&mut tunnel, &mut other, &mut plain] {
+        assert_eq!(wire.rest().await, (String::new(), Ending::Cut));
+    }
+    for record in stage.records(3).await {
+        assert_eq!(record.end.as_ref().unwrap().by, "middlebox");
+    }
+}
+
+#[tokio::test]
+async fn with_kill_what_follows_an_upgrade_is_cut() {
+    let site = origin("site.test").plays(|mut wire, report| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello").await;
+        report.say(format!("{:?}", wire.rest().await.1));
+    });
+    let stage = stage().origin(site).lab(|lab| lab.on_change(OnChange::Kill)).start().await;
+    let mut client = stage.client().tls("site.test").await;
+    client.send("GET / HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;
+    client.head().await;
+    client.expect("hello").await;
+    stage.lab.bypass("site.test").unwrap();
+    assert_eq!(client.rest().await.1, Ending::Cut);
+    assert_eq!((stage.hears().await.as_str(), stage.accepted().await.exchanges[0].status), ("Cut", Some(101)));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use middlebox::net::Host;
 use middlebox::simulation::{App, CertificateKind, OriginSpec};
 
 use crate::support::client::shown;
+use crate::support::origin::unanswering;
 use crate::support::{Ending, Stage, get, origin, soon, stage};
 
 async fn site(kind: CertificateKind) -> Stage {
@@ -152,4 +153,21 @@ async fn an_origin_that_never_speaks_is_a_504_when_its_time_is_over() {
     drop(client);
     let record = stage.record().await;
     assert_eq!((record.outcome, &record.told), (Some(Outcome::Failed), &Some(Told::StatusInside(504))));
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_answer_is_a_504_when_its_time_is_over() {
+    let (address, _kept) = unanswering().await;
+    let entry = format!("site.test:80:{address}").parse().unwrap();
+    let stage = stage().lab(|lab| lab.config(|config| config.resolve.push(entry))).start().await;
+    let mut client = stage.client().dial().await;
+    client.send(get("site.test", "http://site.test/")).await;
+    stage.until(|record| record.stages.decided.is_some()).await;
+    // From here on only the clock moves.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(15)).await;
+    tokio::time::resume();
+    let (answer, _) = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("error=connection_timeout"), "{answer}");
+    assert_eq!(stage.record().await.told, Some(Told::Status(504)));
 }

@@ -123,3 +123,22 @@ async fn an_origin_that_goes_away_between_requests_sends_the_client_to_a_new_con
     assert!(records.iter().all(|record| record.end.as_ref().unwrap().by == "origin"));
     assert!(records[1].forged.as_ref().unwrap().cached);
 }
+
+#[tokio::test]
+async fn a_stream_that_the_client_resets_is_reset_for_the_origin_alone() {
+    let (frames, body) = tokio::sync::mpsc::unbounded_channel();
+    let body = std::sync::Mutex::new(Some(body));
+    let origin = origin("site.test").h2(move |_, _| {
+        let body = body.lock().unwrap().take();
+        async move { Ok(http::Response::new(body.map_or_else(|| h2::full("second"), h2::by_hand))) }
+    });
+    let stage = stage().origin(origin).start().await;
+    let mut sender = stage.client().h2("site.test").await;
+    let request = || h2::request("GET", "https://site.test/", h2::full(""));
+    drop(soon("an answer", sender.send_request(request())).await.unwrap());
+    soon("the origin's stream to be reset", frames.closed()).await;
+    let answer = soon("an answer", sender.send_request(request())).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "second");
+    drop(sender);
+    assert_eq!(stage.accepted().await.exchange_count, 2);
+}

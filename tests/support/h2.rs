@@ -12,7 +12,6 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::origin::Report;
@@ -30,7 +29,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> AnyBody {
 
 /// A body whose frames a test sends one by one.
 pub(crate) fn by_hand(frames: UnboundedReceiver<Result<Frame<Bytes>, BoxError>>) -> AnyBody {
-    BodyExt::boxed(StreamBody::new(UnboundedReceiverStream::new(frames).map(|frame| frame)))
+    BodyExt::boxed(StreamBody::new(UnboundedReceiverStream::new(frames)))
 }
 
 impl Client {

@@ -1,5 +1,5 @@
 //! Builders for tests of the proxy: a stage with a lab and origins, clients that speak to it, wires that read well.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
 
 pub(crate) mod client;
 pub(crate) mod curl;

@@ -173,6 +173,25 @@ impl Origin {
     }
 }
 
+/// An address that does not answer: its queue is full, and nobody takes from it. What fills it has to be kept.
+pub(crate) async fn unanswering() -> (SocketAddr, Vec<tokio::task::JoinHandle<std::io::Result<TcpStream>>>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Two are taken by the kernel; the next ones are not answered at all.
+    let queued: Vec<_> = (0..2).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+    while !queued.iter().all(tokio::task::JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    let mut kept = queued;
+    kept.push(tokio::spawn(async move {
+        let _listener = listener;
+        std::future::pending().await
+    }));
+    (address, kept)
+}
+
 async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, play: Play, report: Report) {
     let wire = match tls {
         Some(config) => match TlsAcceptor::from(config).accept(stream).await {

@@ -104,9 +104,17 @@ impl Wire {
 
     /// Reads on and throws away; says how many bytes there were and how it ended.
     pub(crate) async fn drain(&mut self) -> (u64, Ending) {
+        self.drain_exactly(u64::MAX).await
+    }
+
+    /// The same, but only up to so many bytes.
+    pub(crate) async fn drain_exactly(&mut self, most: u64) -> (u64, Ending) {
         let mut count = std::mem::take(&mut self.ahead).len() as u64;
         let mut buffer = vec![0; 256 << 10];
         loop {
+            if count >= most {
+                return (count, Ending::Orderly);
+            }
             match soon("more bytes", self.stream.read(&mut buffer)).await {
                 Ok(0) => return (count, Ending::Orderly),
                 Ok(more) => count += more as u64,

@@ -27,11 +27,19 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
             Some(recording) => recording,
             None => {
                 if client.ahead().is_empty() {
-                    let Ok(Ok(1..)) = timeout(REQUEST, client.read_ahead()).await else { return };
+                    let next = tokio::select! {
+                        next = timeout(REQUEST, client.read_ahead()) => next,
+                        () = shared.stop.cancelled() => return,
+                    };
+                    let Ok(Ok(1..)) = next else { return };
                 }
                 shared.journal.open(peer)
             }
         };
+        // Begun while the proxy is ending: too late for it to have been told.
+        if shared.stop.is_cancelled() {
+            recording.live().drain.cancel();
+        }
         let request = match read_request(&mut client, &recording).await {
             Ok(request) => request,
             Err(Unread::Ended(outcome, end)) => return recording.finish(outcome, end),
@@ -146,6 +154,10 @@ async fn plain(
         origin = connection::dial(shared, &inbound.destination) => origin,
         () = client.left() => {
             recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+            return None;
+        }
+        () = recording.live().kill.cancelled() => {
+            connection::killed(client, recording);
             return None;
         }
     };
