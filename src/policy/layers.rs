@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::condition::{Network, Ports};
 use super::dialects::Dialect;
 use super::file::PolicyFile;
-use super::pattern::{Matcher, PatternError};
+use super::matcher::Matcher;
+use super::pattern::{PatternError, PatternPorts};
 use super::rule::{Rule, RuleId, RuleIdError, RuleSpec, Source};
 use super::{Action, Policy};
 
@@ -44,7 +45,7 @@ pub(super) struct Entry {
 struct Likeness {
     own_id: Option<RuleId>,
     matcher: Matcher,
-    port: Option<u16>,
+    ports_of_pattern: PatternPorts,
     action: Action,
     ports: Vec<Ports>,
     clients: Vec<Network>,
@@ -55,7 +56,7 @@ impl Likeness {
         Self {
             own_id: Some(&rule.id).filter(|id| id.is_chosen()).cloned(),
             matcher: rule.pattern.matcher.clone(),
-            port: rule.pattern.port,
+            ports_of_pattern: rule.pattern.ports,
             action: rule.action,
             ports: rule.ports.clone(),
             clients: rule.clients.clone(),

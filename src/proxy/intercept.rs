@@ -388,13 +388,7 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 // ---- after the handshake ------------------------------------------------------------------------------------------
 
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
-async fn exchange(
-    shared: &Arc<Shared>,
-    recording: &Recording,
-    key: &OriginKey,
-    accepted: Accepted,
-    leg: OriginLeg,
-) {
+async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
     let known = Arc::clone(&leg.origin);
     let Accepted { stream, done, took, audit, tap } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
