@@ -55,6 +55,8 @@ pub struct Policy {
     index: Index,
     /// Whether the rules ask for different things, so that their order matters.
     mixed: bool,
+    /// Whether some rule can match a host at all.
+    live: bool,
     /// Names by the addresses that they are known to have.
     names: Arc<HashMap<IpAddr, Vec<Arc<str>>>>,
     epoch: u64,
@@ -74,7 +76,10 @@ impl Policy {
         }
         let index = Index::new((0u32..).zip(&ranks).map(|(rank, at)| (rank, &rule(at).pattern)));
         let mixed = rules.iter().any(|rule| rule.action != rules[0].action);
-        Self { dialect, default, rules, ranks, index, mixed, names: Arc::default(), epoch }
+        let can_match =
+            |pattern: &Pattern| !matches!(pattern.matcher, Matcher::Never(_)) || !pattern.doubts().is_empty();
+        let live = rules.iter().any(|rule| can_match(&rule.pattern));
+        Self { dialect, default, rules, ranks, index, mixed, live, names: Arc::default(), epoch }
     }
 
     /// Decides with what is known, or says what it needs to know.
@@ -145,6 +150,10 @@ impl Policy {
     #[must_use]
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    fn is_live(&self) -> bool {
+        self.live
     }
 
     fn is_mixed(&self) -> bool {

@@ -185,8 +185,11 @@ impl<'a> View<'a> {
                 }
             }
         }
-        for assumption in self.own_assumptions(found.is_some()) {
-            decision.assume(assumption.clone());
+        // What can match no host at all does not do so however the host is read.
+        if found.is_some() || policy.is_live() {
+            for assumption in self.own_assumptions(found.is_some()) {
+                decision.assume(assumption.clone());
+            }
         }
         self.doubt_order(policy, found, &mut decision);
         decision

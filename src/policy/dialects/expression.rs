@@ -2,7 +2,7 @@
 
 use regex::RegexBuilder;
 use regex_syntax::ast::parse::Parser;
-use regex_syntax::ast::{self, Ast, GroupKind};
+use regex_syntax::ast::{self, Ast, ClassSet, ClassSetItem, GroupKind};
 
 use crate::policy::matcher::{Expression, Matcher};
 use crate::policy::pattern::{PatternError, PatternProblem as Problem};
@@ -107,14 +107,32 @@ fn not_python(ast: &Ast) -> Option<(ast::Span, &'static str)> {
         },
         Ast::Alternation(alternation) => alternation.asts.iter().find_map(not_python),
         Ast::Concat(concat) => concat.asts.iter().find_map(not_python),
+        Ast::ClassBracketed(class) if !is_plain(&class.kind) => {
+            Some((class.span, "Python's `re` has no classes within classes, and would read this otherwise"))
+        }
         Ast::ClassUnicode(class) => Some((class.span, "Python's `re` knows no `\\p`")),
-        Ast::Empty(_)
+        Ast::ClassBracketed(_)
+        | Ast::Empty(_)
         | Ast::Flags(_)
         | Ast::Literal(_)
         | Ast::Dot(_)
         | Ast::Assertion(_)
-        | Ast::ClassPerl(_)
-        | Ast::ClassBracketed(_) => None,
+        | Ast::ClassPerl(_) => None,
+    }
+}
+
+/// Whether a class has nothing in it but characters, ranges and `\d` and its like.
+fn is_plain(set: &ClassSet) -> bool {
+    let is_plain_item = |item: &ClassSetItem| {
+        matches!(
+            item,
+            ClassSetItem::Empty(_) | ClassSetItem::Literal(_) | ClassSetItem::Range(_) | ClassSetItem::Perl(_)
+        )
+    };
+    match set {
+        ClassSet::BinaryOp(_) => false,
+        ClassSet::Item(ClassSetItem::Union(union)) => union.items.iter().all(is_plain_item),
+        ClassSet::Item(item) => is_plain_item(item),
     }
 }
 
@@ -144,6 +162,8 @@ mod tests {
         assert!(error("a{1000}{1000}").1.contains("multiple repeat"));
         assert!(error(r"(\w{1000}){1000}").1.contains("too large"));
         assert!(error("(?<n>a)").1.contains("(?P<name>"));
+        assert!(error("[[:alpha:]]").1.contains("classes within classes"));
+        assert!(expression(r"[a-z\d_-]+", 0, Syntax::Python).is_ok());
         assert!(error("[a").1.contains("no regular expression"));
         assert!(expression(r"^(.+\.)?okta\.com:443$", 0, Syntax::Python).is_ok());
     }

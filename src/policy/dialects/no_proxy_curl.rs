@@ -5,7 +5,7 @@
 //! that address alone; there are no ports; `*` counts only where it is the whole list. Case does not count.
 //!
 //! Source: curl `lib/noproxy.c` (the logic of 7.86 to 8.x). Older versions compare suffixes in another way and know no
-//! ranges. A list whose entries are separated by blanks alone stops after the first.
+//! ranges. 7.88.1 was seen to match no range of IPv6 addresses, whatever it is; which versions do is not established. A list whose entries are separated by blanks alone stops after the first.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use super::draft::{Draft, one_of_a_list};
 use super::stages::{Dot, Spelling, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::{Pattern, PatternError, Side};
 use crate::policy::standing::Standing;
 use crate::policy::{Action, Network};
 
@@ -27,7 +27,7 @@ pub(super) static SPEC: Spec = Spec {
     subjects: "host of the request",
     limits: Limits { entries: None, entry_length: None, other: &["an address has at most 127 characters"] },
     sources: &["curl lib/noproxy.c (7.86 and later)"],
-    unknown: &[],
+    unknown: &["from which version on ranges of IPv6 addresses match: 7.88.1 was seen to match none"],
     parse,
     ask: |policy, subjects| requested_host(policy, subjects, &SPELLING),
 };
@@ -42,7 +42,15 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         return Ok(draft.warn(0..text.len(), "`*` counts only where it is the whole list", None).done());
     }
     if let Some(range) = range_of(&entry) {
-        return Ok(Draft::new(text, Matcher::Network(range)).done());
+        let draft = Draft::new(text, Matcher::Network(range));
+        return Ok(match entry.contains('/') && entry.contains(':') {
+            true => {
+                let assumed = "this version compares ranges of IPv6 addresses, which curl 7.88.1 was seen not to do";
+                draft.doubt(Matcher::Network(range), Side::Match, Standing::NotEstablished, assumed)
+            }
+            false => draft,
+        }
+        .done());
     }
     let name = entry.strip_suffix('.').unwrap_or(&entry);
     let name = name.strip_prefix('.').unwrap_or(name);

@@ -46,15 +46,11 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     if name.is_empty() {
         return Ok(Draft::undefined(text).done());
     }
-    let draft = Draft::new(text, Matcher::Within(name.into()));
-    Ok(match name.contains(['*', ':', '/']) {
-        true => {
-            let bare = name.trim_start_matches(['*', '.']);
-            let mend = bare.split([':', '/']).next().filter(|bare| !bare.is_empty() && !bare.contains('*'));
-            let reason = "`*` is the only wildcard, and there are no ports: this entry never matches";
-            draft.warn(0..text.len(), reason, mend.map(|bare| format!("write `{bare}`")))
-        }
-        false => draft,
+    if name.contains(['*', ':', '/']) {
+        let bare = name.trim_start_matches(['*', '.']);
+        let mend = bare.split([':', '/']).next().filter(|bare| !bare.is_empty() && !bare.contains('*'));
+        let reason = "`*` is the only wildcard, and there are no ports: this entry never matches";
+        return Ok(Draft::never(text).warn(0..text.len(), reason, mend.map(|bare| format!("write `{bare}`"))).done());
     }
-    .done())
+    Ok(Draft::new(text, Matcher::Within(name.into())).done())
 }
