@@ -128,7 +128,14 @@ pub enum SubjectKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
     pub(super) reason: Reason,
-    pub(super) passed_over: Option<Box<PassedOver>>,
+    /// What few decisions have, kept apart so that the others stay small.
+    pub(super) aside: Option<Box<Aside>>,
+}
+
+/// What is to be said beside the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Aside {
+    pub(super) passed_over: Option<PassedOver>,
     pub(super) assumptions: Vec<Assumption>,
 }
 
@@ -178,20 +185,21 @@ impl Decision {
     }
 
     pub(super) fn without_rule(action: Action, reason: Reason, subject: Option<Subject>, epoch: u64) -> Self {
-        let why = Why { reason, passed_over: None, assumptions: Vec::new() };
+        let why = Why { reason, aside: None };
         Self { action, rule: None, subject, why, standing: Standing::Established, epoch }
     }
 
     /// What was assumed where the product's reading is not established; nothing where it is.
     #[must_use]
     pub fn assumptions(&self) -> &[Assumption] {
-        &self.why.assumptions
+        self.why.assumptions()
     }
 
     pub(super) fn assume(&mut self, assumption: Assumption) {
         self.standing = self.standing.max(assumption.standing);
-        if !self.why.assumptions.contains(&assumption) {
-            self.why.assumptions.push(assumption);
+        let assumptions = &mut self.why.aside.get_or_insert_default().assumptions;
+        if !assumptions.contains(&assumption) {
+            assumptions.push(assumption);
         }
     }
 
@@ -208,8 +216,14 @@ impl Decision {
             line: rule.line,
             hits: rule.hits.clone(),
         };
-        let why = Why { reason, passed_over: None, assumptions: Vec::new() };
+        let why = Why { reason, aside: None };
         Self { action: rule.action, rule: Some(matched), subject, why, standing: Standing::Established, epoch }
+    }
+}
+
+impl Why {
+    fn assumptions(&self) -> &[Assumption] {
+        self.aside.as_ref().map_or(&[], |aside| &aside.assumptions)
     }
 }
 
@@ -232,10 +246,11 @@ impl fmt::Display for Subject {
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(PassedOver { id, subject, unmatched }) = self.passed_over.as_deref() {
+        let passed_over = self.aside.as_ref().and_then(|aside| aside.passed_over.as_ref());
+        if let Some(PassedOver { id, subject, unmatched }) = passed_over {
             write!(f, "rule {id} matches the {subject}, but not the {unmatched}; a bypass needs both; ")?;
         }
-        match (&self.reason, &self.passed_over) {
+        match (&self.reason, passed_over) {
             (Reason::Rule { id, pattern, subject: Some(subject) }, _) => {
                 write!(f, "`{pattern}` (rule {id}) matches the {subject}")
             }
@@ -254,7 +269,7 @@ impl fmt::Display for Why {
                 f.write_str(" away from the rules before it")
             }
         }?;
-        self.assumptions.iter().try_for_each(|assumption| write!(f, "; {assumption}"))
+        self.assumptions().iter().try_for_each(|assumption| write!(f, "; {assumption}"))
     }
 }
 

@@ -169,6 +169,7 @@ impl Layers {
     }
 
     /// Takes over a newly read file: its rules replace the file's layer, and what was done to them stays.
+    #[expect(clippy::mutable_key_type, reason = "an expression is equal by its text, which never changes")]
     pub(super) fn take_file(&mut self, file: PolicyFile) -> Result<(), RuleRefused> {
         let dialect = self.chosen_dialect.or(file.dialect).unwrap_or(Dialect::MIDDLEBOX);
         if dialect != self.dialect {

@@ -265,8 +265,7 @@ mod tests {
     /// The same by trying every way.
     fn tries(tokens: &[Token], labels: &[&str]) -> bool {
         match (tokens.split_first(), labels.split_first()) {
-            (None, None) => true,
-            (None, Some(_)) => false,
+            (None, rest) => rest.is_none(),
             (Some((Token::Rest, rest)), _) => (0..=labels.len()).any(|taken| tries(rest, &labels[taken..])),
             (Some((Token::Many, rest)), _) => (1..=labels.len()).any(|taken| tries(rest, &labels[taken..])),
             (Some(_), None) => false,

@@ -171,8 +171,8 @@ impl<'a> View<'a> {
         let passed = passed.filter(|passed| found.is_none_or(|found| *passed < found));
         if let (Some(rank), Some(subject), Some(other)) = (passed, &self.subject, &self.other) {
             let id = policy.at_rank(rank).id.clone();
-            decision.why.passed_over =
-                Some(Box::new(PassedOver { id, subject: subject.subject(), unmatched: other.subject() }));
+            let passed_over = PassedOver { id, subject: subject.subject(), unmatched: other.subject() };
+            decision.why.aside.get_or_insert_default().passed_over = Some(passed_over);
         }
         doubted.sort_unstable();
         doubted.dedup();

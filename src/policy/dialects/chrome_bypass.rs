@@ -10,9 +10,9 @@
 //! Inferred: that a trailing dot counts.
 
 use super::draft::{Draft, Parts, one_of_a_list, range, span_of};
-use super::stages::{Dot, Spelling, decided, literal, requested};
+use super::stages::{Dot, Spelling, blank, decided, literal, needs, requested};
 use super::{Limits, Order, Spec};
-use crate::policy::decision::Subjects;
+use crate::policy::decision::{Need, Subjects};
 use crate::policy::matcher::{Matcher, is_loopback};
 use crate::policy::pattern::{Pattern, PatternError, PatternPorts};
 use crate::policy::standing::Standing;
@@ -35,10 +35,7 @@ pub(super) static SPEC: Spec = Spec {
 static SPELLING: Spelling = Spelling { dot: Dot::Counts(Standing::Inferred), ..Spelling::TEXT };
 
 fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
-    let mut view = match requested(subjects, &SPELLING) {
-        Ok(view) => view,
-        Err(answer) => return answer,
-    };
+    let Some(mut view) = requested(subjects, &SPELLING) else { return needs(Need::Hello, blank(subjects)) };
     let host = subjects.connect_host.unwrap_or_default();
     let name = host.to_ascii_lowercase();
     if name == "localhost" || name.ends_with(".localhost") || literal(host).is_some_and(is_loopback) {
@@ -81,9 +78,9 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         let start = text.len().saturating_sub(span.len());
         return Ok(Draft::undefined(text).warn(start..text.len(), "a port is a number from 1 to 65535", None).done());
     };
-    let ports = port.map_or(PatternPorts::Any, PatternPorts::One);
+    let bound = port.map_or(PatternPorts::Any, PatternPorts::One);
     if let Some(address) = literal(parts.host) {
-        return Ok(Draft::new(text, Matcher::Network(Network::of(address))).ports(ports).done());
+        return Ok(Draft::new(text, Matcher::Network(Network::of(address))).ports(bound).done());
     }
     let host = parts.host;
     let form = if host.starts_with('.') { format!("*{host}") } else { host.to_owned() };
@@ -95,14 +92,13 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         _ => Matcher::Glob(form.as_str().into()),
     };
     let boundless = matches!(&matcher, Matcher::Ends(end) if !end.starts_with('.'));
-    let draft = Draft::new(text, matcher).ports(ports);
-    Ok(match boundless {
-        true => {
-            let name = form.trim_start_matches('*');
-            let reason = format!("there is no label boundary: not{name} is covered as well");
-            draft.warn(0..text.len(), reason, Some(format!("write `.{name}`, and `{name}` for itself")))
-        }
-        false => draft,
+    let draft = Draft::new(text, matcher).ports(bound);
+    Ok(if boundless {
+        let name = form.trim_start_matches('*');
+        let reason = format!("there is no label boundary: not{name} is covered as well");
+        draft.warn(0..text.len(), reason, Some(format!("write `.{name}`, and `{name}` for itself")))
+    } else {
+        draft
     }
     .done())
 }

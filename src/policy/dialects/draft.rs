@@ -46,10 +46,7 @@ impl<'t> Draft<'t> {
     pub(super) fn undefined(text: &'t str) -> Self {
         let piece = text.split(['*', '^', '/', '?', ':']).map(|piece| piece.trim_matches('.'));
         let piece = piece.max_by_key(|piece| piece.len()).unwrap_or_default().to_ascii_lowercase();
-        let covers = match piece.is_empty() {
-            true => Matcher::Any,
-            false => Matcher::Glob(format!("*{piece}*").into()),
-        };
+        let covers = if piece.is_empty() { Matcher::Any } else { Matcher::Glob(format!("*{piece}*").into()) };
         Self::never(text)
             .doubt(covers, Side::Both, Standing::NotEstablished, "an entry of this form covers nothing")
             .warn(

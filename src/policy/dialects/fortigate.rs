@@ -106,14 +106,15 @@ fn proxy(text: &str) -> Result<Pattern, PatternError> {
         return Ok(Draft::new(text, Matcher::Network(network)).done());
     }
     let draft = entry(text)?;
-    Ok(match text.contains('*') {
-        true => draft.doubt(
+    Ok(if text.contains('*') {
+        draft.doubt(
             Matcher::Any,
             Side::Both,
             Standing::NotEstablished,
             "a wildcard object is compared with the SNI, though one page says that it goes by address too",
-        ),
-        false => draft,
+        )
+    } else {
+        draft
     }
     .done())
 }

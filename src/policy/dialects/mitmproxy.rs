@@ -74,13 +74,12 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     let draft = Draft::new(text, expression(text, 0, Syntax::Python)?);
     let plain = !text.contains(['\\', '^', '$', '(', '[']) && text.contains('.') && !text.contains('*');
-    Ok(match plain {
-        true => {
-            let name = text.trim_start_matches('.').replace('.', r"\.");
-            let mend = Some(format!(r"write `^(.+\.)?{name}:443$`"));
-            draft.warn(0..text.len(), "this is searched for anywhere in host:port, and each `.` is any character", mend)
-        }
-        false => draft,
+    Ok(if plain {
+        let name = text.trim_start_matches('.').replace('.', r"\.");
+        let mend = Some(format!(r"write `^(.+\.)?{name}:443$`"));
+        draft.warn(0..text.len(), "this is searched for anywhere in host:port, and each `.` is any character", mend)
+    } else {
+        draft
     }
     .done())
 }

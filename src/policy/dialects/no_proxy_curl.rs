@@ -43,12 +43,11 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     if let Some(range) = range_of(&entry) {
         let draft = Draft::new(text, Matcher::Network(range));
-        return Ok(match entry.contains('/') && entry.contains(':') {
-            true => {
-                let assumed = "this version compares ranges of IPv6 addresses, which curl 7.88.1 was seen not to do";
-                draft.doubt(Matcher::Network(range), Side::Match, Standing::NotEstablished, assumed)
-            }
-            false => draft,
+        return Ok(if entry.contains('/') && entry.contains(':') {
+            let assumed = "this version compares ranges of IPv6 addresses, which curl 7.88.1 was seen not to do";
+            draft.doubt(Matcher::Network(range), Side::Match, Standing::NotEstablished, assumed)
+        } else {
+            draft
         }
         .done());
     }

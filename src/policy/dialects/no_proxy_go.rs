@@ -7,9 +7,9 @@
 //! Source: golang.org/x/net http/httpproxy at 094d438.
 
 use super::draft::{Draft, one_of_a_list, range};
-use super::stages::{Spelling, decided, literal, requested};
+use super::stages::{Spelling, blank, decided, literal, needs, requested};
 use super::{Limits, Order, Spec};
-use crate::policy::decision::Subjects;
+use crate::policy::decision::{Need, Subjects};
 use crate::policy::matcher::Matcher;
 use crate::policy::pattern::{Pattern, PatternError, PatternPorts};
 use crate::policy::standing::Standing;
@@ -30,10 +30,7 @@ pub(super) static SPEC: Spec = Spec {
 };
 
 fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
-    let mut view = match requested(subjects, &Spelling::TEXT) {
-        Ok(view) => view,
-        Err(answer) => return answer,
-    };
+    let Some(mut view) = requested(subjects, &Spelling::TEXT) else { return needs(Need::Hello, blank(subjects)) };
     let host = subjects.connect_host.unwrap_or_default();
     if host == "localhost" || literal(host).is_some_and(|address| address.is_loopback()) {
         view.built_in = Some((Action::Bypass, "Go takes localhost and loopback addresses to no proxy"));
@@ -72,22 +69,20 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         return Ok(Draft::never(text).warn(0..text.len(), "Go passes over an entry without a host", None).done());
     }
     let host = host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host);
-    let ascii = |name: &str| match name.is_ascii() {
-        true => name.to_owned(),
-        false => idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned()),
+    let ascii = |name: &str| {
+        if name.is_ascii() { name.to_owned() } else { idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned()) }
     };
     let matcher = match host.strip_prefix('.') {
         Some(name) => Matcher::Below(ascii(name).into()),
         None => Matcher::Within(ascii(host).into()),
     };
     let draft = Draft::new(text, matcher).ports(ports);
-    Ok(match host.contains('*') {
-        true => {
-            let name = entry.trim_start_matches(['*', '.']);
-            let mend = Some(format!("write `{name}`, or `.{name}` for what lies below it alone"));
-            draft.warn(0..text.len(), "`*` counts only alone and before a dot: this entry never matches", mend)
-        }
-        false => draft,
+    Ok(if host.contains('*') {
+        let name = entry.trim_start_matches(['*', '.']);
+        let mend = Some(format!("write `{name}`, or `.{name}` for what lies below it alone"));
+        draft.warn(0..text.len(), "`*` counts only alone and before a dot: this entry never matches", mend)
+    } else {
+        draft
     }
     .done())
 }

@@ -12,7 +12,7 @@
 
 use super::draft::{Draft, host_name, one_entry, refuse, span_of};
 use super::expression::{Syntax, expression};
-use super::stages::{Spelling, decided, is_name, needs, requested};
+use super::stages::{Spelling, blank, decided, is_name, needs, requested};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Subjects};
 use crate::policy::matcher::Matcher;
@@ -51,10 +51,7 @@ pub(super) static HOST_SUFFIX: Spec = Spec {
 static SPELLING: Spelling = Spelling { case: (Side::Both, Standing::Established), ..Spelling::UNKNOWN };
 
 fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
-    let mut view = match requested(subjects, &SPELLING) {
-        Ok(view) => view,
-        Err(answer) => return answer,
-    };
+    let Some(mut view) = requested(subjects, &SPELLING) else { return needs(Need::Hello, blank(subjects)) };
     if subjects.connect_host.is_none() {
         let assumed = "a transparent connection is compared by its SNI";
         view.doubts.push((Side::Both, Assumption::new(Standing::NotEstablished, assumed)));
@@ -102,7 +99,7 @@ fn parse(text: &str, own: &str) -> Result<Pattern, PatternError> {
             }
             Ok(Draft::new(text, shape).done())
         }
-        "url.host" if starred => Ok(wildcard(Draft::never(text))),
+        "url.host" | "url.host.suffix" if starred => Ok(wildcard(Draft::never(text))),
         "url.host" if value.starts_with('.') => Ok(Draft::never(text)
             .warn(
                 span,
@@ -111,16 +108,14 @@ fn parse(text: &str, own: &str) -> Result<Pattern, PatternError> {
             )
             .done()),
         "url.host" => Ok(Draft::new(text, Matcher::Exact(host_name(text, value)?)).done()),
-        "url.host.suffix" if starred => Ok(wildcard(Draft::never(text))),
         "url.host.suffix" => {
             let inside = !value.starts_with('.');
             let draft = Draft::new(text, Matcher::Ends(lower.into()));
-            Ok(match inside {
-                true => {
-                    let mend = Some(format!("write `url.domain={value}`"));
-                    draft.warn(span, format!("a suffix has no label boundary: not{value} is covered as well"), mend)
-                }
-                false => draft,
+            Ok(if inside {
+                let mend = Some(format!("write `url.domain={value}`"));
+                draft.warn(span, format!("a suffix has no label boundary: not{value} is covered as well"), mend)
+            } else {
+                draft
             }
             .done())
         }

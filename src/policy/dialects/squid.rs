@@ -14,7 +14,7 @@
 //! Not established: an entry with a trailing dot; names in other scripts, which are compared as text here.
 
 use super::draft::{Draft, one_entry};
-use super::stages::{Dot, Spelling, blank, decided, needs, requested};
+use super::stages::{Dot, Spelling, blank, decided, needs, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
@@ -33,10 +33,7 @@ pub(super) static DSTDOMAIN: Spec = Spec {
     sources: &["squid-cache/squid src/cf.data.pre, src/acl/DomainData.cc, src/anyp/Uri.cc (7c20a8a)"],
     unknown: &["an entry with a trailing dot", "what a reverse lookup of a literal address finds"],
     parse,
-    ask: |policy, subjects| match requested(subjects, &REQUEST) {
-        Ok(view) => decided(policy, view),
-        Err(answer) => answer,
-    },
+    ask: |policy, subjects| requested_host(policy, subjects, &REQUEST),
 };
 
 pub(super) static SERVER_NAME: Spec = Spec {
@@ -124,16 +121,17 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             None => Matcher::Exact(lower.as_str().into()),
         },
     );
-    Ok(match lower.ends_with('.') {
-        true => draft
+    Ok(if lower.ends_with('.') {
+        draft
             .doubt(
                 Matcher::Within(lower.trim_matches('.').into()),
                 Side::Both,
                 Standing::NotEstablished,
                 "the trailing dot of an entry is part of the name",
             )
-            .warn(text.len() - 1..text.len(), "write the entry without the trailing dot", None),
-        false => draft,
+            .warn(text.len() - 1..text.len(), "write the entry without the trailing dot", None)
+    } else {
+        draft
     }
     .done())
 }

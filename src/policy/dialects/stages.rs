@@ -135,22 +135,26 @@ pub(super) fn needs(need: Need, view: View<'_>) -> Answer<'_> {
     Answer { asked: Asked::Needs(need), view }
 }
 
-/// The host that the client asked for; without one, where the proxy is not an explicit one, the SNI.
-pub(super) fn requested<'a>(subjects: &Subjects<'a>, spelling: &Spelling) -> Result<View<'a>, Answer<'a>> {
+/// The host that the client asked for; without one, where the proxy is not an explicit one, the SNI. `None` where that
+/// is still to be read.
+pub(super) fn requested<'a>(subjects: &Subjects<'a>, spelling: &Spelling) -> Option<View<'a>> {
     let mut view = blank(subjects);
     match (subjects.connect_host, subjects.sni) {
         (Some(host), _) => spelling.add(&mut view, SubjectKind::ConnectHost, host),
-        (None, Sni::NotYet) => return Err(needs(Need::Hello, view)),
+        (None, Sni::NotYet) => return None,
         (None, Sni::Name(name)) => spelling.add(&mut view, SubjectKind::Sni, name),
         (None, Sni::Absent | Sni::NotTls) => {}
     }
     add_address(&mut view, subjects);
-    Ok(view)
+    Some(view)
 }
 
 /// The requested host alone.
 pub(super) fn requested_host<'a>(policy: &Policy, subjects: &Subjects<'a>, spelling: &Spelling) -> Answer<'a> {
-    requested(subjects, spelling).map_or_else(|answer| answer, |view| decided(policy, view))
+    match requested(subjects, spelling) {
+        Some(view) => decided(policy, view),
+        None => needs(Need::Hello, blank(subjects)),
+    }
 }
 
 /// The SNI alone; without one nothing is compared.

@@ -18,17 +18,23 @@ use crate::policy::standing::Standing;
 
 /// Whether a cell is what the letter says.
 fn is(cell: &Cell, letter: char) -> bool {
-    match (letter, cell) {
-        ('Y', Cell::Match(Standing::Established)) | ('n', Cell::NoMatch(Standing::Established)) => true,
-        ('y', Cell::Match(Standing::Inferred)) | ('m', Cell::NoMatch(Standing::Inferred)) => true,
-        ('s', Cell::Match(Standing::Secondary)) | ('t', Cell::NoMatch(Standing::Secondary)) => true,
-        ('+', Cell::NotEstablished { assumed }) => *assumed,
-        ('-', Cell::NotEstablished { assumed }) => !*assumed,
-        ('?', Cell::NotEstablished { .. }) => true,
-        ('R', Cell::Rejected { standing, .. }) => *standing == Standing::Established,
-        ('r', Cell::Rejected { standing, .. }) => *standing != Standing::Established,
-        _ => false,
-    }
+    use Standing::{Established, Inferred, Secondary};
+
+    let expected = match letter {
+        'Y' => Cell::Match(Established),
+        'n' => Cell::NoMatch(Established),
+        'y' => Cell::Match(Inferred),
+        'm' => Cell::NoMatch(Inferred),
+        's' => Cell::Match(Secondary),
+        't' => Cell::NoMatch(Secondary),
+        '+' => Cell::NotEstablished { assumed: true },
+        '-' => Cell::NotEstablished { assumed: false },
+        '?' => return matches!(cell, Cell::NotEstablished { .. }),
+        'R' => return matches!(cell, Cell::Rejected { standing: Established, .. }),
+        'r' => return matches!(cell, Cell::Rejected { standing, .. } if *standing != Established),
+        _ => return false,
+    };
+    *cell == expected
 }
 
 /// Compares one entry with hosts, and says what differs.

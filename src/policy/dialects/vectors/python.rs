@@ -75,6 +75,11 @@ fn pairs<'a>(entries: &'a [&'a str], hosts: &'a [&'a str]) -> Vec<(&'a str, &'a 
     entries.iter().flat_map(|entry| hosts.iter().map(move |host| (*entry, *host))).collect()
 }
 
+fn lines(pairs: &[(&str, &str)]) -> String {
+    let lines: Vec<String> = pairs.iter().map(|(entry, host)| format!("{entry}\t{host}")).collect();
+    lines.join("\n") + "\n"
+}
+
 fn covers(dialect: Dialect, entry: &str, host: &str) -> bool {
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port.parse().unwrap()),
@@ -89,7 +94,7 @@ fn no_proxy_is_read_as_urllib_reads_it() {
                    for line in sys.stdin:\n    entry, host = line.rstrip('\\n').split('\\t')\n    \
                    print(int(bool(r.proxy_bypass_environment(host, {'no': entry}))))";
     let pairs = pairs(ENTRIES, HOSTS);
-    let input: String = pairs.iter().map(|(entry, host)| format!("{entry}\t{host}\n")).collect();
+    let input = lines(&pairs);
     let Some(answers) = python(program, &input) else { return };
     assert_eq!(answers.len(), pairs.len());
     let dialect: Dialect = "no-proxy-python".parse().unwrap();
@@ -130,7 +135,7 @@ fn ignore_hosts_is_searched_for_as_re_searches() {
                    try: print(int(bool(re.search(entry, host, re.IGNORECASE))))\n    \
                    except re.error: print('error')";
     let pairs = pairs(&expressions, &hosts);
-    let input: String = pairs.iter().map(|(entry, host)| format!("{entry}\t{host}\n")).collect();
+    let input = lines(&pairs);
     let Some(answers) = python(program, &input) else { return };
     let dialect: Dialect = "mitmproxy".parse().unwrap();
     for ((entry, host), real) in pairs.iter().zip(&answers) {
