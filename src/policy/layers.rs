@@ -9,7 +9,7 @@ use super::file::PolicyFile;
 use super::matcher::Matcher;
 use super::pattern::{PatternError, PatternPorts};
 use super::rule::{Rule, RuleId, RuleIdError, RuleSpec, Source};
-use super::{Action, Policy};
+use super::{Action, NamesByAddress, Policy};
 
 /// Everything from which the policy in force is built. Cloned for each change, so that one that fails leaves no trace.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Layers {
     /// All rules in order, with those that were removed from the layers below.
     pub(super) entries: Vec<Entry>,
     next_id: u64,
+    /// The addresses that names are known to have.
+    pub(super) names: Arc<NamesByAddress>,
 }
 
 /// One rule with what was done to it while running.
@@ -102,6 +104,7 @@ impl Layers {
             file_default: None,
             entries: Vec::new(),
             next_id: 1,
+            names: Arc::default(),
         }
     }
 
@@ -124,7 +127,8 @@ impl Layers {
     }
 
     pub(super) fn compile(&self, epoch: u64) -> Policy {
-        Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect())
+        let policy = Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect());
+        Policy { names: Arc::clone(&self.names), ..policy }
     }
 
     /// Builds a rule of the live layer or the command line.

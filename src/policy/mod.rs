@@ -58,8 +58,25 @@ pub struct Policy {
     /// Whether some rule can match a host at all.
     live: bool,
     /// Names by the addresses that they are known to have.
-    names: Arc<HashMap<IpAddr, Vec<Arc<str>>>>,
+    names: Arc<NamesByAddress>,
     epoch: u64,
+}
+
+/// Names by the addresses that they are known to have.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct NamesByAddress(HashMap<IpAddr, Vec<Arc<str>>>);
+
+impl NamesByAddress {
+    fn of(known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Self {
+        let mut names: HashMap<IpAddr, Vec<Arc<str>>> = HashMap::new();
+        for (name, addresses) in known {
+            let name: Arc<str> = name.to_ascii_lowercase().into();
+            for address in addresses {
+                names.entry(address.to_canonical()).or_default().push(name.clone());
+            }
+        }
+        Self(names)
+    }
 }
 
 impl Policy {
@@ -116,16 +133,8 @@ impl Policy {
 
     /// The same policy, with the addresses that some names are known to have, for products that compare addresses.
     #[must_use]
-    pub fn with_addresses(mut self, known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Self {
-        let mut names: HashMap<IpAddr, Vec<Arc<str>>> = HashMap::new();
-        for (name, addresses) in known {
-            let name: Arc<str> = name.to_ascii_lowercase().into();
-            for address in addresses {
-                names.entry(address.to_canonical()).or_default().push(name.clone());
-            }
-        }
-        self.names = Arc::new(names);
-        self
+    pub fn with_addresses(self, known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Self {
+        Self { names: Arc::new(NamesByAddress::of(known)), ..self }
     }
 
     /// The number that grows by one with each change.
@@ -162,11 +171,11 @@ impl Policy {
 
     /// The names that are known to have this address.
     fn names_of(&self, address: IpAddr) -> Option<&[Arc<str>]> {
-        self.names.get(&address).map(Vec::as_slice)
+        self.names.0.get(&address).map(Vec::as_slice)
     }
 
     fn knows_addresses(&self) -> bool {
-        !self.names.is_empty()
+        !self.names.0.is_empty()
     }
 
     fn at_rank(&self, rank: u32) -> &Rule {

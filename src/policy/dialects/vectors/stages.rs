@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::Dialect;
 use crate::policy::decision::{Asked, Need, Sni, Subjects};
 use crate::policy::rule::{RuleId, RuleSpec, Source};
-use crate::policy::{Action, Policy};
+use crate::policy::{Action, Policy, PolicyConfig, PolicyStore};
 
 /// A policy of rules written `bypass okta.com`, with the default of its product.
 fn policy(dialect: &str, rules: &[&str]) -> Policy {
@@ -148,6 +148,27 @@ fn a_fortigate_proxy_exempts_what_shares_an_address() {
         "bypass: `okta.com` (rule r1) matches the address 192.0.2.1 (also okta.com)"
     );
     assert_eq!(ask(&policy, "second.example.com", "192.0.2.2"), "inspect: no rule matches; the default is inspect");
+}
+
+#[test]
+fn a_running_policy_learns_addresses_as_a_change() {
+    let config = PolicyConfig {
+        dialect: Some("fortigate-proxy".parse().unwrap()),
+        command_line: vec![RuleSpec::new("okta.com", Action::Bypass)],
+        ..PolicyConfig::default()
+    };
+    let store = PolicyStore::new(config).unwrap();
+    let known = || [("okta.com".to_owned(), vec!["192.0.2.1".parse().unwrap()])];
+    let subjects = Subjects {
+        connect_host: Some("second.example.com"),
+        sni: Sni::Absent,
+        address: "192.0.2.1".parse().ok(),
+        ..nothing()
+    };
+    let action = || store.decide(&subjects).decision().unwrap().action;
+    assert_eq!(action(), Action::Inspect);
+    assert_eq!((store.know_addresses(known()).epoch, store.know_addresses(known()).epoch), (2, 2));
+    assert_eq!(action(), Action::Bypass);
 }
 
 #[test]
