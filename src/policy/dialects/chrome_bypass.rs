@@ -5,9 +5,10 @@
 //! name without a dot. Localhost and link-local addresses are bypassed without an entry, unless `<-loopback>` takes them
 //! away. Later entries are looked at first, so that their order matters where one subtracts.
 //!
-//! Source: chromium `net/docs/proxy.md` at 0c00aa4.
+//! Sources: chromium `net/docs/proxy.md` at 0c00aa4; `net/base/scheme_host_port_matcher.cc` at 08815e6;
+//! `net/proxy_resolution/proxy_host_matching_rules.cc` at af4909a.
 //!
-//! Inferred: that a trailing dot counts.
+//! Inferred: that a trailing dot counts. Not looked into: a `?` in an entry; `loopback`, which Windows bypasses as well.
 
 use super::draft::{Draft, Parts, one_of_a_list, range, span_of};
 use super::stages::{Dot, Spelling, blank, decided, literal, needs, requested};
@@ -26,7 +27,10 @@ pub(super) static SPEC: Spec = Spec {
     order: (Order::LastMatch, Standing::Established),
     subjects: "host of the request",
     limits: Limits::NONE,
-    sources: &["chromium net/docs/proxy.md (0c00aa4)"],
+    sources: &[
+        "chromium net/docs/proxy.md (0c00aa4)",
+        "chromium net/base/scheme_host_port_matcher.cc, net/proxy_resolution/proxy_host_matching_rules.cc",
+    ],
     unknown: &["whether a trailing dot counts: inferred that it does"],
     parse,
     ask,
@@ -37,7 +41,7 @@ static SPELLING: Spelling = Spelling { dot: Dot::Counts(Standing::Inferred), ..S
 fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     let Some(mut view) = requested(subjects, &SPELLING) else { return needs(Need::Hello, blank(subjects)) };
     let host = subjects.connect_host.unwrap_or_default();
-    let name = host.to_ascii_lowercase();
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     if name == "localhost" || name.ends_with(".localhost") || literal(host).is_some_and(is_loopback) {
         view.built_in = Some((Action::Bypass, "Chrome takes localhost and link-local addresses to no proxy"));
     }
@@ -70,13 +74,18 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     let parts = Parts::of(rest);
     if parts.path.is_some() || parts.user || parts.host.is_empty() {
-        let draft = Draft::undefined(text);
-        return Ok(draft.warn(0..text.len(), "an entry is a host, without a path", None).done());
+        if rest.contains('?') && !rest.contains('/') {
+            return Ok(Draft::undefined(text).done());
+        }
+        let reason = "Chrome drops an entry that is neither a host nor a range";
+        return Ok(Draft::never(text).warn(0..text.len(), reason, None).done());
     }
     let Ok(port) = parts.port_number() else {
         let span = span_of(rest, parts.port.unwrap_or_default());
         let start = text.len().saturating_sub(span.len());
-        return Ok(Draft::undefined(text).warn(start..text.len(), "a port is a number from 1 to 65535", None).done());
+        return Ok(Draft::never(text)
+            .warn(start..text.len(), "Chrome drops an entry whose port is no number", None)
+            .done());
     };
     let bound = port.map_or(PatternPorts::Any, PatternPorts::One);
     if let Some(address) = literal(parts.host) {

@@ -1,11 +1,11 @@
 //! Rust's reqwest and hyper-util: an entry of NO_PROXY.
 //!
 //! `okta.com` and `.okta.com` are the domain and everything below it; addresses and ranges match literal addresses; `*`
-//! is every host and the only wildcard.
+//! is every name, no literal address, and the only wildcard.
 //!
-//! Sources: docs.rs reqwest `NoProxy::from_string`; docs.rs hyper-util `client::proxy::matcher`.
+//! Sources: docs.rs reqwest `NoProxy::from_string`; hyper-util 0.1.21 `client::proxy::matcher`.
 //!
-//! Not established: case and trailing dots.
+//! Not established for all versions: case and trailing dots. hyper-util 0.1.21 takes no notice of case and counts the dot.
 
 use super::draft::{Draft, one_of_a_list, range};
 use super::stages::{Spelling, requested_host};
@@ -22,8 +22,8 @@ pub(super) static SPEC: Spec = Spec {
     order: (Order::BypassFirst, Standing::Established),
     subjects: "host of the request",
     limits: Limits::NONE,
-    sources: &["docs.rs reqwest NoProxy::from_string", "docs.rs hyper-util client::proxy::matcher"],
-    unknown: &["case and trailing dots"],
+    sources: &["docs.rs reqwest NoProxy::from_string", "hyper-util 0.1.21 client::proxy::matcher"],
+    unknown: &["case and trailing dots, in versions other than hyper-util 0.1.21"],
     parse,
     ask: |policy, subjects| requested_host(policy, subjects, &SPELLING),
 };
@@ -34,7 +34,8 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     one_of_a_list(text)?;
     let entry = text.trim().to_lowercase();
     if entry == "*" {
-        return Ok(Draft::new(text, Matcher::Any).done());
+        // Every name: a literal address is compared with addresses alone.
+        return Ok(Draft::new(text, Matcher::Glob("*".into())).done());
     }
     if let Some(network) = range(&entry) {
         return Ok(Draft::new(text, Matcher::Network(network)).done());

@@ -136,9 +136,10 @@ const ROWS: &[(&str, &str, &str, char, &str)] = &[
     ("no-proxy-python", "10.0.0.0/8", "10.1.2.3", 'n', "V"),
     ("no-proxy-python", "2.3", "10.1.2.3", 'Y', "V"),
     ("no-proxy-python", "*", "okta.com", 'Y', "V"),
-    // reqwest: NoProxy::from_string
+    // reqwest: hyper-util client::proxy::matcher
     ("no-proxy-reqwest", "10.0.0.0/8", "10.1.2.3", 'Y', "V"),
     ("no-proxy-reqwest", "*", "okta.com", 'Y', "V"),
+    ("no-proxy-reqwest", "*", "10.1.2.3", 'n', "V"),
     ("no-proxy-reqwest", "okta.com:443", "okta.com", 'n', "V"),
     // Chrome: net/docs/proxy.md
     ("chrome-bypass", "okta.com:8443", "okta.com:8443", 'Y', "V"),
@@ -151,6 +152,12 @@ const ROWS: &[(&str, &str, &str, char, &str)] = &[
     ("chrome-bypass", "[::1]", "[::1]", 'Y', "V"),
     ("chrome-bypass", "<local>", "intranet", 'Y', "V"),
     ("chrome-bypass", "<local>", "okta.com", 'n', "V"),
+    ("chrome-bypass", "<local>", "intranet.", 'm', "V, trailing dot I"),
+    ("chrome-bypass", "*.org:443", "a.org", 'Y', "V"),
+    ("chrome-bypass", "*foobar.com", "blahfoobar.com", 'Y', "V"),
+    ("chrome-bypass", "okta.com/login", "okta.com", 'n', "V"),
+    ("chrome-bypass", "okta.com:x", "okta.com", 'n', "V"),
+    ("chrome-bypass", "[0:0:0::1]", "[::1]", 'Y', "V"),
     ("chrome-bypass", "*", "okta.com", 'Y', "V"),
 ];
 

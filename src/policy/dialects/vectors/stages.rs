@@ -242,6 +242,7 @@ fn what_subtracts_counts_by_its_place_in_chrome() {
         "inspect: `<-loopback>` (rule r2) takes the CONNECT host 127.0.0.1 away from the rules before it"
     );
     assert!(ask(&["bypass <-loopback>", "bypass 127.0.0.1"], "127.0.0.1").starts_with("bypass: `127.0.0.1`"));
+    assert!(ask(&["bypass okta.com"], "localhost.").starts_with("bypass: Chrome takes localhost"));
     assert!(ask(&["bypass <-loopback>"], "localhost").starts_with("inspect: "));
     assert!(ask(&["bypass okta.com"], "169.254.1.1").starts_with("bypass: "));
 }
