@@ -3,9 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::client::Client;
@@ -152,6 +154,9 @@ async fn through(pen: &Pen, mut client: Client, mut origin: TcpStream) -> End {
     if !clean {
         client.reset();
         let _ = origin.set_zero_linger();
+    } else if end.by == "middlebox" {
+        // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
+        let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
     }
     end
 }

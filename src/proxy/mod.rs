@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod credentials;
 mod exchange;
+mod http2_stream;
 mod inbound;
 mod intercept;
 mod listen;
@@ -97,7 +98,6 @@ pub struct Proxy {
 #[derive(Clone, Debug)]
 pub struct RunningProxy {
     shared: Arc<Shared>,
-    stop: CancellationToken,
 }
 
 /// What every connection's task reads.
@@ -118,6 +118,10 @@ struct Shared {
     added: Arc<[(HeaderName, HeaderValue)]>,
     added_lines: Vec<u8>,
     tasks: TaskTracker,
+    /// Cancelled when nothing new is begun any more, and what is idle is to end.
+    stop: CancellationToken,
+    /// Cancelled when everything is to end at once.
+    kill: CancellationToken,
 }
 
 impl Proxy {
@@ -179,6 +183,8 @@ impl Proxy {
             added,
             added_lines,
             tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
         });
         Ok(Self { listeners, address, shared })
     }
@@ -198,12 +204,10 @@ impl Proxy {
     /// Begins to accept.
     #[must_use]
     pub fn spawn(self) -> RunningProxy {
-        let stop = CancellationToken::new();
-        let running = RunningProxy { shared: Arc::clone(&self.shared), stop: stop.clone() };
         for (listener, port) in self.listeners {
-            tokio::spawn(listen::accept(Arc::clone(&self.shared), listener, port, stop.clone()));
+            tokio::spawn(listen::accept(Arc::clone(&self.shared), listener, port));
         }
-        running
+        RunningProxy { shared: self.shared }
     }
 }
 
@@ -253,7 +257,7 @@ impl RunningProxy {
     /// Stops accepting, lets running exchanges end within `grace`, then ends what is left. Says whether all ended by
     /// themselves.
     pub async fn drain(&self, grace: Duration) -> bool {
-        self.stop.cancel();
+        self.shared.stop.cancel();
         self.shared.tasks.close();
         for live in self.shared.journal.live() {
             live.drain.cancel();
@@ -261,6 +265,7 @@ impl RunningProxy {
         if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok() {
             return true;
         }
+        self.shared.kill.cancel();
         for live in self.shared.journal.live() {
             live.kill.cancel();
         }

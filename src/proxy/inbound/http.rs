@@ -27,7 +27,11 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
             Some(recording) => recording,
             None => {
                 if client.ahead().is_empty() {
-                    let Ok(Ok(1..)) = timeout(REQUEST, client.read_ahead()).await else { return };
+                    let read = tokio::select! {
+                        read = timeout(REQUEST, client.read_ahead()) => read,
+                        () = shared.stop.cancelled() => return,
+                    };
+                    let Ok(Ok(1..)) = read else { return };
                 }
                 shared.journal.open(peer)
             }
