@@ -1,6 +1,7 @@
 //! The client's byte stream, whatever carries it: TCP, TLS to the proxy, or a stream of an HTTP/2 connection.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,6 +39,14 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(carrier: Carrier) -> Self {
         Self { ahead: Vec::new(), at: 0, ended: None, carrier }
+    }
+
+    /// The address at which the client reached us, where its carrier has one of its own.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        match &self.carrier {
+            Carrier::Tcp(stream) => Some(stream.local_addr().ok()?.ip().to_canonical()),
+            Carrier::Tls(_) | Carrier::Http2(_) => None,
+        }
     }
 
     /// What was read ahead.
