@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::client::Client;
-use super::inbound::Inbound;
+use super::inbound::{ACCESS_DENIED, Inbound};
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
@@ -100,8 +100,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
     }
     match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
         Action::Block => {
-            // access_denied (RFC 8446, 6.2), in plaintext: no key was agreed.
-            let _ = client.write_all(&[21, 3, 3, 0, 2, 2, 49]).await;
+            let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
             client.linger().await;
