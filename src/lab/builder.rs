@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{LabConfig, LabError, RunningLab, acme};
+use crate::net::Destination;
 use crate::policy::{Action, OnChange, RuleSpec};
 use crate::simulation::OriginSpec;
 
@@ -58,6 +59,20 @@ impl LabBuilder {
     /// Listens on this address.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = address;
+        self
+    }
+
+    /// Takes connections on this address that the kernel redirects there (Linux). [`RunningLab::other_addresses`] has
+    /// it first.
+    pub fn transparent(mut self, address: SocketAddr) -> Self {
+        self.config.transparent = Some(address);
+        self
+    }
+
+    /// Takes connections on this address that all go to one place, for clients that know no proxy.
+    /// [`RunningLab::other_addresses`] has these behind the transparent one.
+    pub fn forward(mut self, address: SocketAddr, destination: Destination) -> Self {
+        self.config.forward.push((address, destination));
         self
     }
 

@@ -184,6 +184,12 @@ impl Lab {
         self.proxy.address()
     }
 
+    /// The addresses of the transparent port and of the forwarded ones, in the order in which they were given.
+    #[must_use]
+    pub fn other_addresses(&self) -> Vec<SocketAddr> {
+        self.proxy.other_addresses()
+    }
+
     /// Where the control API listens, if there is one.
     #[must_use]
     pub fn control_address(&self) -> Option<SocketAddr> {
@@ -195,10 +201,12 @@ impl Lab {
     pub fn spawn(self) -> RunningLab {
         let stop = CancellationToken::new();
         let address = self.proxy.address();
+        let other_addresses = self.proxy.other_addresses();
         let proxy = self.proxy.spawn();
         self.overseen.begin(address, proxy.clone());
         let running = RunningLab {
             address,
+            other_addresses,
             proxy,
             control: self.control.map(RunningControl::begin),
             overseen: self.overseen,

@@ -20,6 +20,7 @@ use crate::simulation::{Internet, ProxyAutoConfig, ProxySetting, Workstation};
 #[derive(Debug)]
 pub struct RunningLab {
     pub(super) address: SocketAddr,
+    pub(super) other_addresses: Vec<SocketAddr>,
     pub(super) proxy: RunningProxy,
     pub(super) control: Option<RunningControl>,
     pub(super) overseen: Arc<Overseen>,
@@ -48,6 +49,12 @@ impl RunningLab {
     #[must_use]
     pub fn proxy_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The addresses of the transparent port and of the forwarded ones, in the order in which they were given.
+    #[must_use]
+    pub fn other_addresses(&self) -> &[SocketAddr] {
+        &self.other_addresses
     }
 
     /// Where the control API is, if there is one.

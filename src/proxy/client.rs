@@ -1,17 +1,17 @@
 //! The client's byte stream, whatever carries it: TCP, TLS to the proxy, or a stream of an HTTP/2 connection.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use super::http2_stream::Http2Stream;
 use crate::net::read_some;
 
 /// How much a client may say before it is listened to; more waits in the kernel.
@@ -24,7 +24,7 @@ pub(crate) enum Carrier {
     /// TLS to the proxy itself.
     Tls(Box<TlsStream<Client>>),
     /// A tunnel inside an HTTP/2 connection (RFC 9113, 8.5).
-    Http2(Box<TokioIo<Upgraded>>),
+    Http2(Box<Http2Stream>),
 }
 
 /// A client's stream with what was read from it ahead of need, which is replayed.
@@ -39,6 +39,14 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(carrier: Carrier) -> Self {
         Self { ahead: Vec::new(), at: 0, ended: None, carrier }
+    }
+
+    /// The address at which the client reached us, where its carrier has one of its own.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        match &self.carrier {
+            Carrier::Tcp(stream) => Some(stream.local_addr().ok()?.ip().to_canonical()),
+            Carrier::Tls(_) | Carrier::Http2(_) => None,
+        }
     }
 
     /// What was read ahead.
@@ -123,8 +131,7 @@ impl Client {
                 let _ = stream.set_zero_linger();
             }
             Carrier::Tls(stream) => stream.into_inner().0.reset(),
-            // Dropped without its end, the stream is reset by hyper.
-            Carrier::Http2(_) => {}
+            Carrier::Http2(mut stream) => stream.reset(),
         }
     }
 }

@@ -3,13 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::client::Client;
-use super::inbound::Inbound;
+use super::inbound::{ACCESS_DENIED, Inbound};
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
@@ -98,8 +100,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
     }
     match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
         Action::Block => {
-            // access_denied (RFC 8446, 6.2), in plaintext: no key was agreed.
-            let _ = client.write_all(&[21, 3, 3, 0, 2, 2, 49]).await;
+            let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
             client.linger().await;
@@ -156,6 +157,9 @@ async fn through(pen: &Pen, mut client: Client, mut origin: TcpStream) -> End {
     if !clean {
         client.reset();
         let _ = origin.set_zero_linger();
+    } else if end.by == "middlebox" {
+        // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
+        let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
     }
     end
 }

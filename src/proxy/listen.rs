@@ -62,7 +62,7 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: 
     match (refused, port) {
         (Some(answer), Port::Proxy) => {
             debug!(detail = answer.detail, "turned away");
-            inbound::refuse(Client::tcp(stream), &recording, &answer, Outcome::Blocked).await;
+            inbound::turn_away(Client::tcp(stream), &recording, &answer).await;
         }
         // Who knows no proxy cannot be told why.
         (Some(answer), Port::Transparent(_) | Port::Forward(_)) => {

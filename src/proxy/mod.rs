@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod credentials;
 mod exchange;
+mod http2_stream;
 mod inbound;
 mod intercept;
 mod listen;
@@ -117,8 +118,10 @@ struct Shared {
     added: Arc<[(HeaderName, HeaderValue)]>,
     added_lines: Vec<u8>,
     tasks: TaskTracker,
-    /// Cancelled when nothing new is begun any more.
+    /// Cancelled when nothing new is begun any more, and what is idle is to end.
     stop: CancellationToken,
+    /// Cancelled when everything is to end at once.
+    kill: CancellationToken,
 }
 
 impl Proxy {
@@ -181,6 +184,7 @@ impl Proxy {
             added_lines,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
         });
         Ok(Self { listeners, address, shared })
     }
@@ -200,11 +204,10 @@ impl Proxy {
     /// Begins to accept.
     #[must_use]
     pub fn spawn(self) -> RunningProxy {
-        let running = RunningProxy { shared: Arc::clone(&self.shared) };
         for (listener, port) in self.listeners {
             tokio::spawn(listen::accept(Arc::clone(&self.shared), listener, port));
         }
-        running
+        RunningProxy { shared: self.shared }
     }
 }
 
@@ -262,6 +265,7 @@ impl RunningProxy {
         if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok() {
             return true;
         }
+        self.shared.kill.cancel();
         for live in self.shared.journal.live() {
             live.kill.cancel();
         }

@@ -133,8 +133,17 @@ impl Answer {
         text.into_bytes()
     }
 
+    /// The answer as it goes over an HTTP/2 stream to the proxy.
+    pub(crate) fn to_http2(&self) -> (Response<()>, Bytes) {
+        let mut head = self.to_response().map(|_| ());
+        if let Some(challenge) = self.challenge() {
+            head.headers_mut().insert(header::PROXY_AUTHENTICATE, challenge);
+        }
+        (head, Bytes::from(self.body()))
+    }
+
     /// The value of `Proxy-Authenticate`, where credentials are asked for (RFC 7617).
-    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+    fn challenge(&self) -> Option<HeaderValue> {
         let realm = self.realm?;
         HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")).ok()
     }

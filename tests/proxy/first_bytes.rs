@@ -2,7 +2,7 @@
 
 use middlebox::journal::{DecisionKind, Outcome, Told};
 
-use crate::support::{Ending, HELLO, get, origin, stage};
+use crate::support::{Ending, HELLO, Wire, get, origin, stage};
 
 /// Breaks one TLS record into several, none longer than `most`.
 fn in_records(record: &[u8], most: usize) -> Vec<u8> {
@@ -133,6 +133,18 @@ async fn bytes_sent_along_with_the_connect_are_not_lost() {
     client.expect(HELLO).await;
     client.close().await;
     assert_eq!(stage.record().await.outcome, Some(Outcome::Plain));
+}
+
+#[tokio::test]
+async fn who_takes_the_proxy_for_a_site_is_told_what_it_is() {
+    let stage = stage().start().await;
+    let client = stage.client();
+    let mut wire = Wire::new(client.handshake(client.dial().await, "site.test").await.unwrap());
+    wire.send(get("site.test", "/")).await;
+    let (head, body) = wire.answer().await;
+    assert!(head.starts_with("HTTP/1.1 400 ") && body.contains("this is an HTTP proxy"), "{head}{body}");
+    wire.close().await;
+    assert_eq!(stage.record().await.outcome, Some(Outcome::Failed));
 }
 
 #[tokio::test]

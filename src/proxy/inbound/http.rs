@@ -48,6 +48,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         recording.note(|record| {
             record.client.device = request.header("middlebox-device").map(|name| short(name, 100));
             record.client.user_agent = request.header("user-agent").map(|name| short(name, 200));
+            record.via = Some(if request.method == "CONNECT" { Via::Connect } else { Via::AbsoluteForm });
         });
         if let Some(answer) = authenticate(shared, request.header("proxy-authorization")).await {
             // A client that knows the password answers on the same connection, in a record of its own.
@@ -85,6 +86,10 @@ async fn read_request(client: &mut Client, pen: &Pen) -> Result<RequestHead, Unr
                 return RequestHead::parse(head)
                     .map_err(|error| Unread::Refused(Answer::bad_request(error.to_string())));
             }
+            Ok(None) if is_foreign(client.ahead()) => {
+                let answer = Answer::bad_request("the first line is not one of HTTP/1.1");
+                return Err(Unread::Refused(answer));
+            }
             Ok(None) => {}
             Err(error) => return Err(Unread::Refused(Answer::bad_request(error.to_string()))),
         }
@@ -93,6 +98,12 @@ async fn read_request(client: &mut Client, pen: &Pen) -> Result<RequestHead, Unr
             Stopped::TimedOut => Unread::Refused(Answer::timeout("no complete request within a minute")),
         })?;
     }
+}
+
+/// Whether a first line is complete and not one of HTTP/1: the end of such a head may never come.
+fn is_foreign(ahead: &[u8]) -> bool {
+    let line = ahead.split(|byte| *byte == b'\n').next().filter(|line| line.len() < ahead.len());
+    line.is_some_and(|line| !line.windows(8).any(|bytes| bytes == b" HTTP/1."))
 }
 
 /// The answer to a request that does not prove who sends it; none where that is not asked, or proven.

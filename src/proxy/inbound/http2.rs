@@ -1,93 +1,142 @@
 //! HTTP/2 to the proxy (RFC 9113, 8.5): each `CONNECT` stream is a connection of its own, with a record of its own.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Connection, SendResponse};
 use http::{Method, Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, debug_span};
 
 use super::http::{authenticate, connect_target};
-use super::{Inbound, short};
-use crate::journal::{End, Outcome, Recording, Told, Via};
+use super::{Inbound, REQUEST, short};
+use crate::journal::{End, Outcome, Pen, Recording, Told, Via};
 use crate::proxy::client::{Carrier, Client};
+use crate::proxy::http2_stream::Http2Stream;
 use crate::proxy::respond::Answer;
 use crate::proxy::{Shared, connection};
 
-/// Serves the streams of one connection.
+/// What a client may send through one tunnel before it is read, and four times that through all of them.
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// What waits in memory for a client that reads slowly, for each tunnel.
+const SEND_BUFFER: usize = 256 << 10;
+
+/// The largest list of header fields of one request (RFC 9113, 10.5.1); beyond it a request is answered `431`.
+const MAX_HEADER_LIST: u32 = 64 << 10;
+
+/// Serves the streams of one connection. Those that run go on when the connection is drained; one without any ends.
 pub(super) async fn serve(shared: &Arc<Shared>, client: Client, recording: Recording) {
     let peer = recording.note(|record| record.client.address);
-    let live = recording.live().clone();
+    let live = Arc::clone(recording.live());
     // The record of the accepted connection becomes that of its first stream.
-    let first = Arc::new(Mutex::new(Some(recording)));
-    let service = service_fn({
-        let (shared, first) = (Arc::clone(shared), Arc::clone(&first));
-        move |request| {
-            let recording = take(&first).unwrap_or_else(|| shared.journal.open(peer));
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(answer(&shared, request, recording).await) }
-        }
-    });
-    let mut serving = pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(1024)
-            .serve_connection(TokioIo::new(client), service)
-    );
-    let mut draining = false;
-    let ended = loop {
+    let mut first = Some(recording);
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(1024)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_send_buffer_size(SEND_BUFFER)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(4 * STREAM_WINDOW);
+    let opened = tokio::select! {
+        opened = timeout(REQUEST, builder.handshake(client)) => opened,
+        () = live.kill.cancelled() => return finish(first.take(), End::middlebox("ended")),
+    };
+    let mut connection: Connection<Client, Bytes> = match opened {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return finish(first.take(), End::client(error.to_string())),
+        Err(_) => return finish(first.take(), End::middlebox("no complete request within a minute")),
+    };
+    let streams = TaskTracker::new();
+    let mut idle_at = Instant::now() + REQUEST;
+    // Why no more streams are taken, once none are.
+    let mut closing: Option<End> = None;
+    let end = loop {
         tokio::select! {
-            ended = &mut serving => break ended,
-            () = live.drain.cancelled(), if !draining => {
-                draining = true;
-                serving.as_mut().graceful_shutdown();
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    idle_at = Instant::now() + REQUEST;
+                    let recording = first.take().unwrap_or_else(|| shared.journal.open(peer));
+                    let span = debug_span!("stream", id = recording.live().id());
+                    let stream = stream(Arc::clone(shared), request, respond, recording);
+                    shared.tasks.spawn(streams.track_future(stream).instrument(span));
+                }
+                Some(Err(error)) => break End::client(error.to_string()),
+                None => break End::client("closed before its request"),
+            },
+            () = sleep_until(idle_at) => {
+                idle_at = Instant::now() + REQUEST;
+                match (streams.is_empty(), closing.take()) {
+                    (false, before) => closing = before,
+                    (true, None) => {
+                        closing = Some(End::middlebox("nothing was asked for a minute"));
+                        connection.graceful_shutdown();
+                    }
+                    // A client that does not answer to that either.
+                    (true, Some(end)) => break end,
+                }
             }
-            () = live.kill.cancelled() => break Ok(()),
+            () = shared.stop.cancelled(), if closing.is_none() => {
+                closing = Some(End::middlebox("drained"));
+                connection.graceful_shutdown();
+            }
+            () = shared.kill.cancelled() => break End::middlebox("ended"),
+            // Of the connection alone, as long as it has no stream; each stream has its own.
+            () = live.kill.cancelled(), if first.is_some() => break End::middlebox("ended"),
         }
     };
-    if let Some(recording) = take(&first) {
-        let how = ended.map_or_else(|error| error.to_string(), |()| "closed before its request".to_owned());
-        recording.finish(Outcome::Unused, End::client(how));
+    finish(first.take(), closing.unwrap_or(end));
+}
+
+fn finish(unused: Option<Recording>, end: End) {
+    if let Some(recording) = unused {
+        recording.finish(Outcome::Unused, end);
     }
 }
 
-fn take(first: &Mutex<Option<Recording>>) -> Option<Recording> {
-    first.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Serves one stream to its end.
+async fn stream(
+    shared: Arc<Shared>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    recording: Recording,
+) {
+    match open(&shared, &request, &recording).await {
+        Ok(inbound) => match respond.send_response(Response::new(()), false) {
+            Ok(send) => {
+                let stream = Http2Stream::new(send, request.into_body());
+                let client = Client::new(Carrier::Http2(Box::new(stream)));
+                Box::pin(connection::carry(&shared, client, &recording, &inbound)).await;
+            }
+            Err(error) => recording.finish(Outcome::GaveUp, End::client(error.to_string())),
+        },
+        Err((answer, outcome)) => {
+            refuse(&mut respond, &recording, &answer);
+            recording.finish(outcome, End::middlebox(answer.detail));
+        }
+    }
 }
 
-async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, recording: Recording) -> Response<Full<Bytes>> {
-    match open(shared, &request, &recording).await {
-        Ok(inbound) => {
-            let shared = Arc::clone(shared);
-            let tasks = shared.tasks.clone();
-            tasks.spawn(async move { tunnel(&shared, request, recording, inbound).await });
-            Response::new(Full::default())
-        }
-        Err((answer, outcome)) => {
-            recording.note(|record| record.told = Some(Told::Status(answer.status.as_u16())));
-            recording.finish(outcome, End::middlebox(answer.detail.clone()));
-            let mut response = answer.to_response();
-            if let Some(challenge) = answer.challenge() {
-                response.headers_mut().insert(http::header::PROXY_AUTHENTICATE, challenge);
-            }
-            response
-        }
+/// Answers, and ends the stream; a body that is still on its way is not wanted (RFC 9113, 8.1).
+fn refuse(respond: &mut SendResponse<Bytes>, pen: &Pen, answer: &Answer) {
+    pen.note(|record| record.told = Some(Told::Status(answer.status.as_u16())));
+    let (head, body) = answer.to_http2();
+    let sent = respond.send_response(head, false);
+    if let Err(error) = sent.and_then(|mut send| send.send_data(body, true)) {
+        debug!(%error, "an answer could not be given");
     }
 }
 
 async fn open(
     shared: &Arc<Shared>,
-    request: &Request<Incoming>,
+    request: &Request<RecvStream>,
     recording: &Recording,
 ) -> Result<Inbound, (Answer, Outcome)> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     recording.note(|record| {
+        record.via = Some(Via::ConnectHttp2).filter(|_| request.method() == Method::CONNECT);
         record.client.device = header("middlebox-device").map(|name| short(name, 100));
         record.client.user_agent = header("user-agent").map(|name| short(name, 200));
     });
@@ -103,18 +152,4 @@ async fn open(
     let inbound = connection::arrive(recording, Via::ConnectHttp2, destination, Some(typed));
     connection::admit(shared, recording, &inbound).map_err(|answer| (answer, Outcome::Blocked))?;
     Ok(inbound)
-}
-
-async fn tunnel(shared: &Arc<Shared>, request: Request<Incoming>, recording: Recording, inbound: Inbound) {
-    let peer: SocketAddr = recording.note(|record| record.client.address);
-    match hyper::upgrade::on(request).await {
-        Ok(upgraded) => {
-            let client = Client::new(Carrier::Http2(Box::new(TokioIo::new(upgraded))));
-            Box::pin(connection::carry(shared, client, &recording, &inbound)).await;
-        }
-        Err(error) => {
-            tracing::debug!(%peer, %error, "an HTTP/2 stream was given up");
-            recording.finish(Outcome::GaveUp, End::client(error.to_string()));
-        }
-    }
 }

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
 use super::client::{Carrier, Client};
@@ -23,6 +24,12 @@ pub(super) use self::transparent::{listen as listen_transparent, serve as serve_
 
 /// How long an accepted connection may stay silent, and its first request incomplete.
 const REQUEST: Duration = Duration::from_secs(60);
+
+/// How long a client that is turned away may take to show what it speaks.
+const TURNED_AWAY: Duration = Duration::from_secs(5);
+
+/// A fatal alert in plaintext, where no key is agreed (RFC 8446, 6.2).
+pub(super) const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// What a client asked for.
 #[derive(Debug)]
@@ -46,7 +53,34 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         Protocol::Socks4 => Box::pin(socks::serve4(shared, client, recording)).await,
         Protocol::Socks5 => Box::pin(socks::serve5(shared, client, recording)).await,
         Protocol::Tls => Box::pin(tls::serve(shared, client, recording)).await,
+        Protocol::Unknown => {
+            let answer = Answer::bad_request("this is neither HTTP, nor SOCKS, nor TLS");
+            refuse(client, &recording, &answer, Outcome::Failed).await;
+        }
     }
+}
+
+/// Turns a client away that may not use the proxy, in its own language where that has a word for it.
+pub(super) async fn turn_away(mut client: Client, recording: &Recording, answer: &Answer) {
+    let recognised = timeout(TURNED_AWAY, recognise(&mut client, recording)).await;
+    let words: &[u8] = match recognised {
+        // Silent ones too: a person with a terminal reads it.
+        Ok(Ok(Protocol::Http1 | Protocol::Unknown)) | Err(_) => {
+            return refuse(client, recording, answer, Outcome::Blocked).await;
+        }
+        Ok(Err((outcome, end))) => return recording.finish(outcome, end),
+        Ok(Ok(Protocol::Http2)) => &[],
+        Ok(Ok(Protocol::Socks4)) => &socks::DENIED4,
+        Ok(Ok(Protocol::Socks5)) => &socks::NO_METHOD5,
+        Ok(Ok(Protocol::Tls)) => &ACCESS_DENIED,
+    };
+    recording.note(|record| {
+        record.told =
+            Some(if recognised == Ok(Ok(Protocol::Tls)) { Told::Alert("access_denied") } else { Told::Close });
+    });
+    let _ = client.write_all(words).await;
+    recording.finish(Outcome::Blocked, End::middlebox(answer.detail.clone()));
+    client.linger().await;
 }
 
 /// What is spoken to the proxy.
@@ -58,6 +92,7 @@ enum Protocol {
     Socks4,
     Socks5,
     Tls,
+    Unknown,
 }
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -73,7 +108,9 @@ async fn recognise(client: &mut Client, pen: &Pen) -> Result<Protocol, (Outcome,
             [22, ..] => return Ok(Protocol::Tls),
             bytes if bytes.starts_with(HTTP2_PREFACE) => return Ok(Protocol::Http2),
             bytes if HTTP2_PREFACE.starts_with(bytes) => {}
-            _ => return Ok(Protocol::Http1),
+            // A method, or an empty line before it (RFC 9112, 2.2); no use waiting for the end of anything else.
+            [b'A'..=b'Z' | b'a'..=b'z' | b'\r', ..] => return Ok(Protocol::Http1),
+            _ => return Ok(Protocol::Unknown),
         }
         read_more(client, pen, deadline).await.map_err(Stopped::ended)?;
     }
@@ -120,8 +157,6 @@ fn short(text: &str, limit: usize) -> String {
 
 /// Writes the proxy's own answer in HTTP/1.1.
 async fn tell(client: &mut Client, pen: &Pen, answer: &Answer) {
-    use tokio::io::AsyncWriteExt as _;
-
     pen.note(|record| record.told = Some(Told::Status(answer.status.as_u16())));
     let _ = client.write_all(&answer.to_http1()).await;
     let _ = client.flush().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use super::{REQUEST, Stopped, read_more};
+use super::{REQUEST, read_more};
 use crate::journal::{End, Outcome, Pen, Recording, Told, Via};
 use crate::net::{Destination, Host};
 use crate::proxy::client::Client;
@@ -16,8 +16,10 @@ use crate::proxy::{Shared, connection};
 enum Refusal {
     /// The client left.
     Ended(Outcome, End),
-    /// It was told this, for this reason.
-    Told(Vec<u8>, String),
+    /// It was told this, for this reason: it asks for what cannot be had.
+    Malformed(Vec<u8>, String),
+    /// It was told this, for this reason: it may not.
+    Denied(Vec<u8>, String),
 }
 
 type Read<T> = Result<T, Refusal>;
@@ -30,9 +32,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Reads more. Who leaves now has said something already: at the least, the version.
+    async fn more(&mut self) -> Read<()> {
+        read_more(self.client, self.pen, self.deadline).await.map_err(|stopped| match stopped.ended() {
+            (_, end) if end.by == "client" => Refusal::Ended(Outcome::GaveUp, end),
+            (outcome, end) => Refusal::Ended(outcome, end),
+        })
+    }
+
     async fn bytes(&mut self, count: usize) -> Read<Vec<u8>> {
         while self.client.ahead().len() < count {
-            read_more(self.client, self.pen, self.deadline).await.map_err(stopped)?;
+            self.more().await?;
         }
         Ok(self.client.take(count))
     }
@@ -61,16 +71,11 @@ impl Reader<'_> {
                 return Ok(text);
             }
             if self.client.ahead().len() > 512 {
-                return Err(Refusal::Told(reply4(91), "a name without an end".to_owned()));
+                return Err(Refusal::Malformed(reply4(91), "a name without an end".to_owned()));
             }
-            read_more(self.client, self.pen, self.deadline).await.map_err(stopped)?;
+            self.more().await?;
         }
     }
-}
-
-fn stopped(stopped: Stopped) -> Refusal {
-    let (outcome, end) = stopped.ended();
-    Refusal::Ended(outcome, end)
 }
 
 async fn say(client: &mut Client, bytes: &[u8]) -> std::io::Result<()> {
@@ -79,15 +84,15 @@ async fn say(client: &mut Client, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 async fn refused(mut client: Client, recording: &Recording, refusal: Refusal) {
-    match refusal {
-        Refusal::Ended(outcome, end) => recording.finish(outcome, end),
-        Refusal::Told(bytes, why) => {
-            recording.note(|record| record.told = Some(Told::Close));
-            let _ = say(&mut client, &bytes).await;
-            recording.finish(Outcome::Blocked, End::middlebox(why));
-            client.linger().await;
-        }
-    }
+    let (outcome, bytes, why) = match refusal {
+        Refusal::Ended(outcome, end) => return recording.finish(outcome, end),
+        Refusal::Malformed(bytes, why) => (Outcome::Failed, bytes, why),
+        Refusal::Denied(bytes, why) => (Outcome::Blocked, bytes, why),
+    };
+    recording.note(|record| record.told = Some(Told::Close));
+    let _ = say(&mut client, &bytes).await;
+    recording.finish(outcome, End::middlebox(why));
+    client.linger().await;
 }
 
 async fn go_on(
@@ -101,7 +106,7 @@ async fn go_on(
 ) {
     let inbound = connection::arrive(recording, via, destination, Some(typed));
     if let Err(answer) = connection::admit(shared, recording, &inbound) {
-        return refused(client, recording, Refusal::Told(denied, answer.detail)).await;
+        return refused(client, recording, Refusal::Denied(denied, answer.detail)).await;
     }
     if let Err(error) = say(&mut client, &granted).await {
         return recording.finish(Outcome::GaveUp, End::client(error.to_string()));
@@ -111,11 +116,15 @@ async fn go_on(
 
 // ---- SOCKS 5 --------------------------------------------------------------------------------------------------------
 
+/// None of the methods that the client offers will do (RFC 1928, 3).
+pub(super) const NO_METHOD5: [u8; 2] = [5, 0xff];
+
 const NO_AUTHENTICATION: u8 = 0;
 const USER_NAME: u8 = 2;
 
 /// Serves one SOCKS 5 connection.
 pub(super) async fn serve5(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+    recording.note(|record| record.via = Some(Via::Socks5));
     let deadline = Instant::now() + REQUEST;
     match request5(shared, Reader { client: &mut client, pen: &recording, deadline }).await {
         Ok(target) => {
@@ -139,7 +148,7 @@ async fn request5(shared: &Shared, mut reader: Reader<'_>) -> Read<(Destination,
         false if wanted == NO_AUTHENTICATION && methods.contains(&USER_NAME) => USER_NAME,
         false => {
             let why = "the client offers no way to say who it is that this proxy takes";
-            return Err(Refusal::Told(vec![5, 0xff], why.to_owned()));
+            return Err(Refusal::Denied(NO_METHOD5.to_vec(), why.to_owned()));
         }
     };
     let ended = |error: std::io::Error| Refusal::Ended(Outcome::GaveUp, End::client(error.to_string()));
@@ -154,17 +163,17 @@ async fn request5(shared: &Shared, mut reader: Reader<'_>) -> Read<(Destination,
             None => true,
         };
         if !right {
-            return Err(Refusal::Told(vec![1, 1], "the user name or the password is wrong".to_owned()));
+            return Err(Refusal::Denied(vec![1, 1], "the user name or the password is wrong".to_owned()));
         }
         say(reader.client, &[1, 0]).await.map_err(ended)?;
     }
     let head = reader.bytes(3).await?;
     let target = address5(&mut reader).await?;
     if head[0] != 5 {
-        return Err(Refusal::Told(reply5(1), "the request is not SOCKS 5".to_owned()));
+        return Err(Refusal::Malformed(reply5(1), "the request is not SOCKS 5".to_owned()));
     }
     if head[1] != 1 {
-        return Err(Refusal::Told(reply5(7), "only CONNECT is served, neither BIND nor UDP".to_owned()));
+        return Err(Refusal::Malformed(reply5(7), "only CONNECT is served, neither BIND nor UDP".to_owned()));
     }
     Ok(target)
 }
@@ -179,7 +188,7 @@ async fn address5(reader: &mut Reader<'_>) -> Read<(Destination, String)> {
         3 => {
             let name = reader.counted().await?;
             let typed = String::from_utf8_lossy(&name).into_owned();
-            let host = Host::parse(&typed).map_err(|error| Refusal::Told(reply5(8), error.to_string()))?;
+            let host = Host::parse(&typed).map_err(|error| Refusal::Malformed(reply5(8), error.to_string()))?;
             (host, typed)
         }
         4 => {
@@ -187,11 +196,11 @@ async fn address5(reader: &mut Reader<'_>) -> Read<(Destination, String)> {
             let ip = IpAddr::from(<[u8; 16]>::try_from(octets.as_slice()).expect("sixteen bytes"));
             (Host::Ip(ip), ip.to_string())
         }
-        _ => return Err(Refusal::Told(reply5(8), "the address is of an unknown type".to_owned())),
+        _ => return Err(Refusal::Malformed(reply5(8), "the address is of an unknown type".to_owned())),
     };
     let port = reader.port().await?;
     if port == 0 {
-        return Err(Refusal::Told(reply5(1), "port 0 cannot be connected to".to_owned()));
+        return Err(Refusal::Malformed(reply5(1), "port 0 cannot be connected to".to_owned()));
     }
     Ok((Destination::new(host, port), typed))
 }
@@ -208,6 +217,7 @@ fn reply5(code: u8) -> Vec<u8> {
 
 /// Serves one SOCKS 4 or 4a connection.
 pub(super) async fn serve4(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+    recording.note(|record| record.via = Some(Via::Socks4));
     let deadline = Instant::now() + REQUEST;
     match request4(shared, Reader { client: &mut client, pen: &recording, deadline }).await {
         Ok(target) => {
@@ -227,19 +237,22 @@ async fn request4(shared: &Shared, mut reader: Reader<'_>) -> Read<(Destination,
         [0, 0, 0, 1..=255] => {
             let name = reader.terminated().await?;
             let typed = String::from_utf8_lossy(&name).into_owned();
-            let host = Host::parse(&typed).map_err(|error| Refusal::Told(reply4(91), error.to_string()))?;
+            let host = Host::parse(&typed).map_err(|error| Refusal::Malformed(reply4(91), error.to_string()))?;
             (host, typed)
         }
         octets => (Host::Ip(octets.into()), IpAddr::from(octets).to_string()),
     };
     if shared.config.credentials.is_some() {
-        return Err(Refusal::Told(reply4(93), "SOCKS 4 knows no passwords, and this proxy asks for one".to_owned()));
+        return Err(Refusal::Denied(reply4(93), "SOCKS 4 knows no passwords, and this proxy asks for one".to_owned()));
     }
     if head[1] != 1 || port == 0 {
-        return Err(Refusal::Told(reply4(91), "only CONNECT is served, with a port".to_owned()));
+        return Err(Refusal::Malformed(reply4(91), "only CONNECT is served, with a port".to_owned()));
     }
     Ok((Destination::new(host, port), typed))
 }
+
+/// The request is refused.
+pub(super) const DENIED4: [u8; 8] = [0, 91, 0, 0, 0, 0, 0, 0];
 
 fn reply4(code: u8) -> Vec<u8> {
     vec![0, code, 0, 0, 0, 0, 0, 0]

@@ -18,11 +18,17 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Ends the client's TLS, and serves HTTP inside it. What is tunnelled inside may be TLS again; that is another's.
 pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
-    let named = tokio::time::timeout(HANDSHAKE, server_name(&mut client)).await;
+    let (drain, kill) = (recording.live().drain.clone(), recording.live().kill.clone());
+    let named = tokio::select! {
+        named = tokio::time::timeout(HANDSHAKE, server_name(&mut client)) => named,
+        () = drain.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("drained")),
+        () = kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+    };
     let Ok(Some(host)) = named else {
         return recording.finish(Outcome::GaveUp, End::client("no complete ClientHello to the proxy"));
     };
-    let host = host.unwrap_or_else(|| Host::Ip(shared.address.ip()));
+    // Who names no host has an address for the proxy: the one that it reached.
+    let host = host.unwrap_or_else(|| Host::Ip(client.local_ip().unwrap_or_else(|| shared.address.ip())));
     let forged = match shared.authority.forge(&host, None).await {
         Ok(forged) => forged,
         Err(error) => {
@@ -34,7 +40,11 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
     config.cert_resolver = Arc::new(One(Arc::clone(&forged.certified)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let accepting = TlsAcceptor::from(Arc::new(config)).accept(client);
-    let stream = match tokio::time::timeout(HANDSHAKE, accepting).await {
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE, accepting) => accepted,
+        () = kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+    };
+    let stream = match accepted {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             let end = End::client(format!("did not complete TLS with the proxy itself: {error}"));

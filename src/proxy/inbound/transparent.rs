@@ -24,7 +24,7 @@ pub(in crate::proxy) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(target_os = "linux")]
     {
         // Without the right to it, REDIRECT still works.
-        let _ = if address.is_ipv4() { socket.set_ip_transparent_v4(true) } else { Ok(()) };
+        let _ = if address.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) };
     }
     socket.bind(&address.into())?;
     socket.listen(1024)?;
@@ -38,7 +38,9 @@ fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
     {
         let socket = SockRef::from(stream);
-        let redirected = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+        // A socket for both families has IPv4's connections under mapped addresses, but IPv4's table knows them.
+        let is_ipv4 = local.ip().to_canonical().is_ipv4();
+        let redirected = if is_ipv4 { socket.original_dst_v4() } else { socket.original_dst_v6() };
         if let Some(address) = redirected.ok().and_then(|address| address.as_socket())
             && address != local
         {
