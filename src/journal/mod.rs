@@ -9,7 +9,7 @@ mod vocabulary;
 pub use diagnosis::{Diagnosis, LeafAudit, Refusal, Signature, alert_name, diagnose};
 pub use history::{ClientKey, History};
 pub use record::{
-    ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts, OriginFacts, Stages,
+    ClientCertificate, ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts, OriginFacts, Stages,
     Told, Via,
 };
 pub use store::{Event, Journal, JournalLimits, Live, OwnedSubjects, Pen, Recording};

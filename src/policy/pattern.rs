@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::condition::Network;
+use crate::net::{Destination, Host};
 
 /// A pattern that a dialect has read once and that is compared many times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +135,16 @@ impl Pattern {
             Matcher::Network(network) => network.contains(address),
             Matcher::Exact(_) | Matcher::Below(_) | Matcher::Within(_) => false,
         }
+    }
+
+    /// Whether it covers a destination, by its host as it is written and its port.
+    #[must_use]
+    pub fn covers(&self, destination: &Destination) -> bool {
+        let host = match &destination.host {
+            Host::Name(name) => self.matches_name(name),
+            Host::Ip(address) => self.matches_address(address.to_canonical()),
+        };
+        host && self.port.is_none_or(|port| port == destination.port)
     }
 
     /// How narrow it is: one host before a suffix, a long suffix before a short one, everything last.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use super::{REQUEST, read_more, refuse, short, tell};
+use super::{Inbound, REQUEST, read_more, refuse, short, tell};
 use crate::journal::{End, Outcome, Pen, Recording, Via};
-use crate::net::Destination;
+use crate::net::{Destination, Way};
 use crate::proxy::client::Client;
 use crate::proxy::credentials::Proof;
 use crate::proxy::exchange::{
     Admission, Gate, Length, Relay, RelayEnd, RequestHead, Side, find_end, leading_empty_lines,
 };
 use crate::proxy::respond::Answer;
-use crate::proxy::{Shared, connection};
+use crate::proxy::upstream::UpstreamError;
+use crate::proxy::{Authenticate, Shared, connection};
 
 /// Serves requests until one of them takes the connection over. One record for each CONNECT, and one for each run of
 /// plain requests to one destination.
@@ -41,7 +42,8 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
             record.client.device = request.header("middlebox-device").map(|name| short(name, 100));
             record.client.user_agent = request.header("user-agent").map(|name| short(name, 200));
         });
-        if let Some(answer) = authenticate(shared, request.header("proxy-authorization")).await {
+        let tunnel = (request.method == "CONNECT").then_some(request.target.as_str());
+        if let Some(answer) = authenticate(shared, &recording, tunnel, request.header("proxy-authorization")).await {
             // A client that knows the password answers on the same connection, in a record of its own.
             tell(&mut client, &recording, &answer).await;
             recording.finish(Outcome::Blocked, End::middlebox(answer.detail.clone()));
@@ -87,9 +89,24 @@ async fn read_request(client: &mut Client, pen: &Pen) -> Result<RequestHead, Unr
     }
 }
 
-/// The answer to a request that does not prove who sends it; none where that is not asked, or proven.
-pub(super) async fn authenticate(shared: &Shared, header: Option<&str>) -> Option<Answer> {
-    match shared.config.credentials.as_ref()?.check(header).await {
+/// The answer to a request that does not prove who sends it; none where that is not asked, or proven. `tunnel` is the
+/// target of a `CONNECT`.
+pub(super) async fn authenticate(
+    shared: &Shared,
+    pen: &Pen,
+    tunnel: Option<&str>,
+    header: Option<&str>,
+) -> Option<Answer> {
+    let credentials = shared.config.credentials.as_ref()?;
+    if shared.config.authenticate == Authenticate::NotForBypassed
+        && let Some(Ok((destination, typed))) = tunnel.map(connect_target)
+    {
+        let client = pen.note(|record| record.client.address.ip().to_canonical());
+        if connection::is_bypassed_by_name(shared, &Inbound { destination, typed: Some(typed), client }) {
+            return None;
+        }
+    }
+    match credentials.check(header).await {
         Proof::Right => None,
         Proof::Missing => Some(Answer::authenticate(false)),
         Proof::Wrong => Some(Answer::authenticate(true)),
@@ -143,7 +160,7 @@ async fn plain(
         return None;
     }
     let origin = tokio::select! {
-        origin = connection::dial(shared, &inbound.destination) => origin,
+        origin = shared.upstream.dialer().dial_for_requests(&inbound.destination) => origin.map_err(UpstreamError::from),
         () = client.left() => {
             recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
             return None;
@@ -152,18 +169,31 @@ async fn plain(
     let origin = match origin {
         Ok(origin) => origin,
         Err(error) => {
+            connection::note_unreached(shared, recording, &error);
             refuse(client, recording, &error.answer(), Outcome::Failed).await;
             return None;
         }
     };
     connection::note_origin_address(recording, &origin);
+    // An HTTP parent takes the requests as a proxy does: in absolute form, with credentials of ours.
+    let parent = match origin.by() {
+        Way::Parent(parent) if origin.is_forwarding() => Some(Arc::clone(parent)),
+        Way::Parent(_) | Way::Direct => None,
+    };
+    let login = parent.as_ref().and_then(|parent| parent.authorization());
+    let added = login.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
 
     let authorization = request.header("proxy-authorization").map(ToOwned::to_owned);
     client.put_back(request.into_bytes());
     let mut client = Side::new(client, Vec::new());
     let mut origin = Side::new(origin, Vec::new());
-    let mut gate = OneDestination { authorization, destination: &inbound.destination };
-    let relay = Relay { recording, dropped: &[], added: &[] };
+    let mut gate = OneDestination { authorization, destination: &inbound.destination, absolute: parent.is_some() };
+    let relay = Relay {
+        recording,
+        dropped: &[],
+        added: added.as_bytes(),
+        parent: parent.as_ref().map(|parent| (parent, &inbound.destination)),
+    };
     match Box::pin(relay.run(&mut client, &mut origin, &mut gate)).await {
         RelayEnd::Elsewhere => {
             recording.finish(Outcome::Plain, End::client("went on to another destination"));
@@ -196,6 +226,8 @@ struct OneDestination<'a> {
     /// The credentials that were checked where the run began.
     authorization: Option<String>,
     destination: &'a Destination,
+    /// Whether the requests go on to another proxy.
+    absolute: bool,
 }
 
 impl Gate for OneDestination<'_> {
@@ -203,7 +235,10 @@ impl Gate for OneDestination<'_> {
         match absolute_target(request) {
             // Each request carries its credentials (RFC 9110, 11.7.2): other ones are checked anew.
             _ if request.header("proxy-authorization") != self.authorization.as_deref() => Admission::Elsewhere,
-            Ok((destination, _, path)) if destination == *self.destination => Admission::Forward(path),
+            Ok((destination, _, path)) if destination == *self.destination => {
+                let whole = || request.target.split('#').next().unwrap_or_default().to_owned();
+                Admission::Forward(if self.absolute { whole() } else { path })
+            }
             Ok(_) | Err(_) => Admission::Elsewhere,
         }
     }
