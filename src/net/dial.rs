@@ -210,10 +210,7 @@ impl Dialer {
             (ParentKind::Https, Some(routes)) => routes.tls.wrap(stream, parent).await?,
             _ => Link::Tcp(stream),
         };
-        let ahead = match forwarding {
-            true => Bytes::new(),
-            false => through::ask(&mut link, parent, destination).await?,
-        };
+        let ahead = if forwarding { Bytes::new() } else { through::ask(&mut link, parent, destination).await? };
         Ok((link, peer, ahead))
     }
 }
@@ -294,7 +291,11 @@ mod tests {
         let (live_at, dead_at) = (live.local_addr().unwrap(), dead.local_addr().unwrap());
         drop(dead);
         let mut overrides = Overrides::new();
-        overrides.insert(super::super::ResolveEntry { hosts: super::super::ResolveHosts::Any, port: 443, addresses: vec![dead_at, live_at] });
+        overrides.insert(super::super::ResolveEntry {
+            hosts: super::super::ResolveHosts::Any,
+            port: 443,
+            addresses: vec![dead_at, live_at],
+        });
         let dialer = Dialer::new(overrides.into(), Duration::from_secs(10));
         let stream = dialer.dial(&"a.example:443".parse().unwrap()).await.unwrap();
         assert_eq!((stream.peer(), stream.by()), (live_at, &Way::Direct));

@@ -136,8 +136,7 @@ mod tests {
     async fn many_who_ask_at_once_ask_once_and_memory_is_bounded() {
         let (names, count) = counted();
         let name = Arc::from("a.example");
-        let (one, two, three) =
-            tokio::join!(names.resolve(&name, 1), names.resolve(&name, 2), names.resolve(&name, 3));
+        let (one, two, three) = tokio::join!(names.resolve(&name, 1), names.resolve(&name, 2), names.resolve(&name, 3));
         assert_eq!([one[0].port(), two[0].port(), three[0].port()], [1, 2, 3]);
         assert_eq!(count.load(Ordering::Relaxed), 1);
         let names = Names::looked_up(async |_| Ok(Vec::new()));

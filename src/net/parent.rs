@@ -118,10 +118,10 @@ impl FromStr for Parent {
             "http" => (ParentKind::Http, 80),
             "https" => (ParentKind::Https, 443),
             "socks5" | "socks5h" => (ParentKind::Socks5, 1080),
-            // Nothing but a plain word is repeated: it could be a part of a password.
-            other if other.len() < 12 && other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-                return Err(ParentError::Scheme(other.to_owned()));
+            known @ ("ftp" | "socks" | "socks4" | "socks4a" | "tcp" | "tls" | "ws" | "wss") => {
+                return Err(ParentError::Scheme(known.to_owned()));
             }
+            // Not repeated: it could be a part of a password.
             _ => return Err(ParentError::Form),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);

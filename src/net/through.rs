@@ -145,7 +145,10 @@ impl ParentTls {
 
 impl fmt::Debug for ParentTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ParentTls").field("roots", &self.roots.len()).field("system", &self.system).finish()
+        f.debug_struct("ParentTls")
+            .field("roots", &self.roots.len())
+            .field("system", &self.system)
+            .finish_non_exhaustive()
     }
 }
 

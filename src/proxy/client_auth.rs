@@ -45,8 +45,7 @@ impl ClientCert {
     /// # Errors
     /// A file cannot be read, holds no such thing, or the key is another certificate's.
     pub fn read(pattern: Pattern, certificate: &Path, key: &Path) -> Result<Self, ClientCertError> {
-        let wrong =
-            |path: &Path, reason: String| ClientCertError { path: path.display().to_string(), reason };
+        let wrong = |path: &Path, reason: String| ClientCertError { path: path.display().to_string(), reason };
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| wrong(certificate, error.to_string()))?;

@@ -13,7 +13,9 @@ use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::upstream::UpstreamError;
 use super::{Shared, intercept, tunnel};
-use crate::journal::{ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via};
+use crate::journal::{
+    ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
+};
 use crate::net::{ClientHello, Destination, DialError, Dialled, Host};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 

@@ -25,9 +25,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 use rustls::crypto::CryptoProvider;
 use rustls::{KeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -447,15 +447,10 @@ impl ToClient<'_, '_> {
                 && let Some((parent, destination)) = self.relay.parent
             {
                 // A challenge that is meant for us, and that the client could only answer with our secret.
-                let said = ParentSaid::Http {
-                    status: 407,
-                    reason: "Proxy Authentication Required".to_owned(),
-                    detail: None,
-                };
-                let fault = match parent.has_credentials() {
-                    true => ParentFault::WrongCredentials(said),
-                    false => ParentFault::Credentials(said),
-                };
+                let said =
+                    ParentSaid::Http { status: 407, reason: "Proxy Authentication Required".to_owned(), detail: None };
+                let wrong = parent.has_credentials();
+                let fault = if wrong { ParentFault::WrongCredentials(said) } else { ParentFault::Credentials(said) };
                 let (parent, destination) = (Arc::clone(parent), destination.clone());
                 let error = DialError::Parent { parent, destination, fault };
                 let why = error.to_string();
