@@ -285,6 +285,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn own_ports_are_no_destination_and_no_parent() {
+        let own = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = own.local_addr().unwrap();
+        let dialer = Dialer::new(Arc::default(), Duration::from_secs(10)).avoiding([at.port()]);
+        let error = dialer.dial(&at.to_string().parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, DialError::OwnPort(_)), "{error}");
+        let parent = Way::Parent(Arc::new(format!("http://{at}").parse().unwrap()));
+        let tls = ParentTls::new(rustls::RootCertStore::empty(), false, None);
+        let dialer = dialer.with_routes(Routes::new(move |_| parent.clone(), tls));
+        let error = dialer.dial(&"a.example:443".parse().unwrap()).await.unwrap_err().to_string();
+        let told =
+            format!("the parent http://{at}, asked for a.example:443, cannot be reached: {at} is a port of this");
+        assert!(error.starts_with(&told), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_dead_first_address_does_not_hide_the_second() {
         let live = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -222,7 +222,7 @@ impl Upstream {
 }
 
 fn is_rustls(error: &std::io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
 }
 
 pub(crate) fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static str {

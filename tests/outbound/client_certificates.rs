@@ -1,10 +1,19 @@
 //! Origins that ask for a client certificate.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use middlebox::journal::{ClientCertificate, Outcome, Told};
 use middlebox::lab::{Lab, LabBuilder, RunningLab};
 use middlebox::simulation::{Alpn, App, Internet};
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::{HandshakeKind, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::{browse, fault, only, origin};
 
@@ -22,12 +31,7 @@ fn lab(version: &str, alpn: Alpn, folder: &tempfile::TempDir) -> LabBuilder {
 
 /// The origins' CA is made with the lab, so a certificate of it can only be given to another lab, which is this one's
 /// neighbour: it reaches the origin by an override.
-async fn neighbour(
-    lab: &RunningLab,
-    version: &str,
-    folder: &tempfile::TempDir,
-    certificate: Option<PathBuf>,
-) -> RunningLab {
+async fn neighbour(lab: &RunningLab, folder: &tempfile::TempDir, certificate: Option<PathBuf>) -> RunningLab {
     let place = lab.internet().unwrap().overrides().lookup(&format!("{HOST}:443").parse().unwrap()).unwrap()[0];
     let builder = Lab::builder()
         .profile(folder.path().join("one-version.toml").display().to_string())
@@ -36,11 +40,10 @@ async fn neighbour(
             config.system_roots = false;
             config.resolve.push(format!("{HOST}:443:{place}").parse().unwrap());
             if let Some(path) = certificate {
-                config.client_certs.push(format!("*.other={0}", path.display()).parse().unwrap());
+                config.client_certs.push(format!("*.other={}", path.display()).parse().unwrap());
                 config.client_certs.push(format!("{HOST}:443={0},{0}", path.display()).parse().unwrap());
             }
         });
-    assert_eq!(version.len(), 3);
     builder.start().await.unwrap()
 }
 
@@ -69,14 +72,14 @@ async fn without_a_certificate_the_client_and_the_record_are_told_to_bypass() {
 }
 
 #[tokio::test]
-async fn with_a_certificate_the_origin_is_inspected_and_its_sessions_are_resumed() {
+async fn with_a_certificate_the_origin_is_inspected_time_and_again() {
     for (version, alpn) in EVERY {
         let folder = tempfile::tempdir().unwrap();
         let lab = lab(version, alpn, &folder).start().await.unwrap();
         let internet = lab.internet().unwrap();
         let pem = folder.path().join("client.pem");
         std::fs::write(&pem, internet.client_identity("device-7").unwrap().pem()).unwrap();
-        let near = neighbour(&lab, version, &folder, Some(pem)).await;
+        let near = neighbour(&lab, &folder, Some(pem)).await;
         let desk = crate::support::desk(&near, &lab);
         for round in 0..3 {
             let visit = browse(&desk, &format!("https://{HOST}/")).await;
@@ -92,6 +95,74 @@ async fn with_a_certificate_the_origin_is_inspected_and_its_sessions_are_resumed
     }
 }
 
+/// A server that asks for a client certificate, and says of each handshake whether it was whole.
+async fn asking_server(
+    version: &'static rustls::SupportedProtocolVersion,
+    folder: &Path,
+) -> (SocketAddr, mpsc::UnboundedReceiver<Option<HandshakeKind>>) {
+    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Test CA");
+    let ca = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(folder.join("ca.pem"), ca.pem()).unwrap();
+    let issue = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let leaf = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+        (leaf, key)
+    };
+    let (client, key) = issue("device-7");
+    std::fs::write(folder.join("client.pem"), format!("{}{}", client.pem(), key.serialize_pem())).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+    let (leaf, key) = issue(HOST);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![leaf.der().clone()], key.serialize_der().try_into().unwrap())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (kinds, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            kinds.send(stream.get_ref().1.handshake_kind()).unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_where_a_certificate_was_presented() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, mut told) = asking_server(version, folder.path()).await;
+        let lab = Lab::builder().origin_ca(folder.path().join("ca.pem")).config(|config| {
+            config.system_roots = false;
+            config.resolve.push(format!("{HOST}:443:{address}").parse().unwrap());
+            let pem = folder.path().join("client.pem");
+            config.client_certs.push(format!("*={}", pem.display()).parse().unwrap());
+        });
+        let lab = lab.start().await.unwrap();
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+            let visit = browse(&lab.workstation("desk"), &format!("https://{HOST}/")).await;
+            assert_eq!(visit.status, Some(204), "{visit:?}");
+            assert_eq!(told.recv().await, Some(Some(kind)), "{version:?}");
+        }
+        for record in lab.records().await {
+            let given = record.origin.as_ref().unwrap().client_certificate;
+            assert_eq!(given, Some(ClientCertificate::Presented), "{version:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_of_another_ca_is_refused_by_the_origin() {
     let stranger = Internet::start(vec![origin("x.example", App::Static, &[])]).await.unwrap();
@@ -100,7 +171,7 @@ async fn a_certificate_of_another_ca_is_refused_by_the_origin() {
         let lab = lab(version, alpn, &folder).start().await.unwrap();
         let pem = folder.path().join("client.pem");
         std::fs::write(&pem, stranger.client_identity("device-7").unwrap().pem()).unwrap();
-        let near = neighbour(&lab, version, &folder, Some(pem)).await;
+        let near = neighbour(&lab, &folder, Some(pem)).await;
         let visit = browse(&crate::support::desk(&near, &lab), &format!("https://{HOST}/")).await;
         assert_eq!(visit.status, Some(502), "{version} {alpn:?}: {visit:?}");
         let record = only(&near).await;

@@ -1,5 +1,6 @@
 //! TLS secrets of both legs, for Wireshark.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use middlebox::lab::Lab;
@@ -17,7 +18,12 @@ struct Kept(Arc<Mutex<Vec<String>>>);
 
 impl KeyLog for Kept {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |mut text, byte| {
+                write!(text, "{byte:02x}").unwrap();
+                text
+            })
+        };
         self.0.lock().unwrap().push(format!("{label} {} {}", hex(client_random), hex(secret)));
     }
 }
