@@ -4,9 +4,10 @@ use middlebox::journal::{DecisionKind, Outcome, Via};
 use middlebox::policy::Action;
 use middlebox::proxy::Credentials;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::{
-    ECHO, SITE, Scripted, banner_server, browse, by, desk, far, near, only, plain_request, rule, say, tunnel,
+    ECHO, SITE, Scripted, banner_server, browse, by, desk, far, near, only, plain_request, read_head, rule, say, tunnel,
 };
 
 const KINDS: [(&str, Via); 3] = [("http", Via::Connect), ("https", Via::Connect), ("socks5", Via::Socks5)];
@@ -109,16 +110,27 @@ async fn an_origin_that_speaks_first_is_heard_through_each_kind_of_parent() {
 
 #[tokio::test]
 async fn what_comes_in_one_piece_with_the_parents_answer_belongs_to_the_tunnel() {
-    let parent = Scripted::answering(
-        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n220 early\r\n",
-    )
-    .await;
-    let near = middlebox::lab::Lab::builder().parent(rule(&format!("http://{}", parent.address)));
-    let near = near.start().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let parent = listener.local_addr().unwrap();
+    let talk = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        let early = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n220 early\r\n";
+        stream.write_all(early).await.unwrap();
+        // Nothing more before the client has heard it.
+        let mut heard = [0; 4];
+        stream.read_exact(&mut heard).await.unwrap();
+        heard
+    });
+    let near = middlebox::lab::Lab::builder().parent(rule(&format!("http://{parent}"))).start().await.unwrap();
     let mut client = tunnel(near.proxy_address(), "mail.example:25").await;
-    let mut heard = String::new();
-    client.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "220 early\r\n");
+    let mut heard = [0; 11];
+    client.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"220 early\r\n");
+    client.write_all(b"EHLO").await.unwrap();
+    assert_eq!(&talk.await.unwrap(), b"EHLO");
+    drop(client);
+    assert!(only(&near).await.notes.contains(&"the origin speaks first".to_owned()));
 }
 
 #[tokio::test]
