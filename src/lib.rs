@@ -2,10 +2,12 @@
 
 pub mod authority;
 pub mod child;
+pub mod cli;
 pub mod control;
 pub mod journal;
 pub mod lab;
 pub mod net;
+pub mod pac;
 pub mod policy;
 pub mod proxy;
 pub mod report;

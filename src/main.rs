@@ -1,3 +1,7 @@
-//! The `middlebox` command.
+//! The `middlebox` command: parses, runs one command, and turns its result into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    middlebox::cli::run(std::env::args_os())
+}

@@ -10,10 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 use rcgen::KeyPair;
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
 
 use super::constraint::{self, Constraints, Permit};
 use super::error::CaError;
-use super::profile::{CaKey, Criticality, Intermediate, Profile};
+use super::invent::Invented;
+use super::password::Password;
+use super::profile::{Criticality, Intermediate, Profile, Root};
 use super::sign::{self, Draft, SignError, Signer, id_ce, usage};
 use super::{external, keys, names, store};
 use crate::net::{CertificateFacts, Host};
@@ -98,15 +101,28 @@ impl InspectionCa {
     /// # Errors
     /// Says what keeps the files from being used, and what to do.
     pub fn external(certificate: &Path, key: &Path) -> Result<Self, CaError> {
-        let (top, path) = external::read(certificate, key)?;
+        Self::external_with_password(certificate, key, None)
+    }
+
+    /// As [`Self::external`], with the password of an encrypted PKCS #8 key. A key that is not encrypted needs none.
+    ///
+    /// # Errors
+    /// As [`Self::external`]; the password is missing or wrong, or the encryption is one that is not read here.
+    pub fn external_with_password(
+        certificate: &Path,
+        key: &Path,
+        password: Option<&Password>,
+    ) -> Result<Self, CaError> {
+        let (top, path) = external::read(certificate, key, password)?;
         Self::build(top, path, Vec::new())
     }
 
     fn under(root: Signer, profile: &Profile) -> Result<Self, CaError> {
-        let plans = profile.intermediates.iter().map(toml::Spanned::get_ref);
-        let lower = plans.map(|plan| {
+        let invented = Invented::of(&*root.key);
+        let lower = profile.intermediates.iter().map(|plan| {
             let key = keys::ca_key(profile.root.key).map_err(SignError::from)?;
-            Ok(Lower { plan: plan.clone(), key: Arc::new(key) })
+            let subject = invented.name(&plan.subject);
+            Ok(Lower { plan: Intermediate { subject, ..plan.clone() }, key: Arc::new(key) })
         });
         let lower = lower.collect::<Result<_, SignError>>()?;
         let path = vec![root.certificate.clone()];
@@ -169,8 +185,14 @@ impl InspectionCa {
         &self.constraints
     }
 
-    pub(super) fn common_name(&self) -> &str {
-        &self.top.common_name
+    /// What signs the topmost certificates: the root, or an external CA.
+    pub(super) fn top(&self) -> &Signer {
+        &self.top
+    }
+
+    /// What is sent behind a certificate that [`Self::top`] signed, without any root.
+    pub(super) fn above_top(&self) -> impl Iterator<Item = CertificateDer<'static>> + '_ {
+        self.path.iter().filter(|certificate| !is_self_issued(certificate)).cloned()
     }
 
     /// The common name of the certificate that signs leaves: what a client sees as their issuer.
@@ -194,31 +216,22 @@ impl InspectionCa {
 /// A self-signed root as the profile describes it.
 pub(super) fn make_root(profile: &Profile, permits: &[Permit]) -> Result<Signer, SignError> {
     let root = &profile.root;
-    let days = Duration::days(i64::from(*root.days.get_ref()));
-    let critical = root.basic_constraints == Criticality::Critical;
-    self_signed(&names::write(&root.subject), root.key, days, critical, permits)
+    let key = keys::ca_key(root.key)?;
+    let subject = names::write(&Invented::of(&key).name(root.subject.get_ref()));
+    self_signed(&subject, key, root, permits)
 }
 
 /// The CA that signs for untrusted origins: a key of its own, in memory, and never part of what is exported.
-pub(super) fn make_untrusted(profile: &Profile, root_common_name: &str) -> Result<Signer, SignError> {
-    let subject = names::write(&profile.untrusted_issuer(root_common_name));
-    let days = Duration::days(i64::from(*profile.root.days.get_ref()));
-    let critical = profile.root.basic_constraints == Criticality::Critical;
-    self_signed(&subject, profile.root.key, days, critical, &[])
+pub(super) fn make_untrusted(profile: &Profile, root: &Signer) -> Result<Signer, SignError> {
+    let subject = names::write(&profile.untrusted_issuer(&root.common_name, &Invented::of(&*root.key)));
+    self_signed(&subject, keys::ca_key(profile.root.key)?, &profile.root, &[])
 }
 
-fn self_signed(
-    subject: &[u8],
-    key: CaKey,
-    life: Duration,
-    critical: bool,
-    permits: &[Permit],
-) -> Result<Signer, SignError> {
-    let key = keys::ca_key(key)?;
+fn self_signed(subject: &[u8], key: KeyPair, root: &Root, permits: &[Permit]) -> Result<Signer, SignError> {
     let now = OffsetDateTime::now_utc();
     let id = sign::key_id_of(&key);
     let mut extensions = vec![
-        sign::ca_constraints(critical, None),
+        sign::ca_constraints(root.basic_constraints == Criticality::Critical, None),
         sign::key_usage(usage::CERT_SIGN | usage::CRL_SIGN),
         sign::subject_key_id(&id),
     ];
@@ -229,7 +242,7 @@ fn self_signed(
         serial: sign::serial(16)?,
         subject: subject.to_vec(),
         not_before: now - BACKDATE,
-        not_after: now + life,
+        not_after: now + Duration::days(i64::from(*root.days.get_ref())),
         extensions,
     };
     Signer::of(draft.sign(&key, subject, &key)?, Arc::new(key))
@@ -263,7 +276,7 @@ fn sign_chain(
             serial: sign::serial(16)?,
             subject: names::write(&plan.subject),
             not_before: (now - BACKDATE).max(signer.not_before),
-            not_after: (now + Duration::days(i64::from(plan.days))).min(signer.not_after),
+            not_after: (now + Duration::days(i64::from(*plan.days.get_ref()))).min(signer.not_after),
             extensions,
         };
         let certificate = draft.sign(&**key, &signer.subject, &signer.key)?;
@@ -284,16 +297,18 @@ pub(super) fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
 
 /// PEM (RFC 7468) of one section.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    let base64 = BASE64_STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
+    // It may be a private key, so no copy of it stays behind.
+    let base64 = Zeroizing::new(BASE64_STANDARD.encode(der));
+    let mut text = String::with_capacity(base64.len() + base64.len() / 64 + 2 * label.len() + 40);
+    text.extend(["-----BEGIN ", label, "-----\n"]);
     let mut rest = base64.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
+        text.extend([line, "\n"]);
         rest = after;
     }
-    text + "-----END " + label + "-----\n"
+    text.extend(["-----END ", label, "-----\n"]);
+    text
 }
 
 #[cfg(test)]

@@ -77,6 +77,15 @@ pub(super) fn extension(permits: &[Permit]) -> Vec<u8> {
     der::wrap(tag::SEQUENCE, &parts)
 }
 
+/// The value of an extension that excludes one host and permits everything else.
+pub(super) fn excluding(host: &Host) -> Vec<u8> {
+    let subtree = match host {
+        Host::Name(name) => domain_subtree(name),
+        Host::Ip(ip) => network_subtree(&IpNet::from(*ip)),
+    };
+    der::element(tag::SEQUENCE, &der::element(tag::context(1), &subtree))
+}
+
 fn domain_subtree(domain: &str) -> Vec<u8> {
     der::element(tag::SEQUENCE, &der::element(tag::DNS_NAME, domain.as_bytes()))
 }

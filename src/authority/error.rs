@@ -36,6 +36,16 @@ pub enum CaError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Others than its owner can put files of their own into the state folder.
+    #[error(
+        "others can write to the folder {path} (mode {mode:04o}), and so put a CA of their own there; run `chmod go-w {path}`, or choose another with --state-dir"
+    )]
+    OpenFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The stored CA is not whole.
     #[error(
         "the inspection CA in {path} is damaged: {reason}; run `middlebox ca renew`, then let clients trust the new one"
@@ -99,10 +109,28 @@ pub enum CaError {
         path: PathBuf,
     },
     /// The private key needs a pass phrase.
-    #[error("the private key in {path} is encrypted; decrypt it with `openssl pkey -in {path} -out FILE` first")]
+    #[error(
+        "the private key in {path} is encrypted; give its password with --ca-key-password-file, or decrypt it with `openssl pkey -in {path} -out FILE`"
+    )]
     EncryptedKey {
         /// The file.
         path: PathBuf,
+    },
+    /// The password is not that of the private key.
+    #[error("the password does not open the private key in {path}; give the one that it was encrypted with")]
+    WrongPassword {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The private key is encrypted in a way that is not read here.
+    #[error(
+        "the private key in {path} is encrypted in a way that is not read here: {reason}; write it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {path} -out FILE`"
+    )]
+    UnknownEncryption {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        reason: &'static str,
     },
     /// A private key of a kind that cannot sign here.
     #[error(

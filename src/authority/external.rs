@@ -11,15 +11,21 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 use super::error::CaError;
+use super::password::{self, Password, Undecrypted};
 use super::sign::Signer;
 
 /// More than any chain needs; keeps a wrong path (`/dev/zero`) from filling the memory.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads the signing certificate with its key, and the path from it to the topmost certificate at hand.
-pub(super) fn read(certificate: &Path, key: &Path) -> Result<(Signer, Vec<CertificateDer<'static>>), CaError> {
+pub(super) fn read(
+    certificate: &Path,
+    key: &Path,
+    password: Option<&Password>,
+) -> Result<(Signer, Vec<CertificateDer<'static>>), CaError> {
     let bytes = read_file(certificate)?;
     let bad = |reason: String| CaError::BadCertificate { path: certificate.to_owned(), reason };
     let certificates = CertificateDer::pem_slice_iter(&bytes)
@@ -34,7 +40,7 @@ pub(super) fn read(certificate: &Path, key: &Path) -> Result<(Signer, Vec<Certif
     for certificate in &certificates {
         X509Certificate::from_der(certificate).map_err(|error| bad(error.to_string()))?;
     }
-    let pair = read_key(key)?;
+    let pair = read_key(key, password)?;
     // The signing certificate stands first as a rule, but bundles in the other order exist.
     let signing = certificates
         .iter()
@@ -71,14 +77,27 @@ fn issuer_of<'a>(
     })
 }
 
-fn read_key(path: &Path) -> Result<KeyPair, CaError> {
+fn read_key(path: &Path, password: Option<&Password>) -> Result<KeyPair, CaError> {
     let bytes = read_file(path)?;
-    let has = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
-    if has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || has("Proc-Type: 4,ENCRYPTED") {
-        return Err(CaError::EncryptedKey { path: path.to_owned() });
+    let path = || path.to_owned();
+    let legacy = "Proc-Type: 4,ENCRYPTED";
+    if bytes.windows(legacy.len()).any(|window| window == legacy.as_bytes()) {
+        let reason = "it is in OpenSSL's form from before PKCS #8";
+        return Err(CaError::UnknownEncryption { path: path(), reason });
     }
-    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| CaError::NoKey { path: path.to_owned() })?;
-    KeyPair::try_from(&key).map_err(|error| CaError::BadKey { path: path.to_owned(), reason: error.to_string() })
+    let key = if password::is_encrypted(&bytes) {
+        let password = password.ok_or_else(|| CaError::EncryptedKey { path: path() })?;
+        let mut plain = password::decrypt(&bytes, password).map_err(|error| match error {
+            Undecrypted::Malformed => CaError::BadKey { path: path(), reason: "it is damaged".to_owned() },
+            Undecrypted::Unknown(reason) => CaError::UnknownEncryption { path: path(), reason },
+            Undecrypted::WrongPassword => CaError::WrongPassword { path: path() },
+        })?;
+        PrivateKeyDer::Pkcs8(std::mem::take(&mut *plain).into())
+    } else {
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| CaError::NoKey { path: path() })?
+    };
+    let key = Zeroizing::new(key);
+    KeyPair::try_from(&*key).map_err(|error| CaError::BadKey { path: path(), reason: error.to_string() })
 }
 
 fn may_sign(certificate: &CertificateDer<'_>, path: &Path) -> Result<(), CaError> {
@@ -112,14 +131,16 @@ pub(super) fn valid_now(signer: &Signer, path: &Path, mend: &'static str) -> Res
     Err(CaError::NotNow { path: path.into(), from: text(signer.not_before), to: text(signer.not_after), mend })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, CaError> {
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CaError> {
     let bytes = File::open(path).and_then(|file| bounded(&file));
     bytes.map_err(|error| CaError::Read { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// The content of a file of certificates and keys.
-pub(super) fn bounded(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+pub(super) fn bounded(file: &File) -> io::Result<Zeroizing<Vec<u8>>> {
+    // With the room reserved, no copy of a key stays behind where the bytes grew.
+    let size = file.metadata()?.len().min(MAX_BYTES);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
@@ -232,7 +253,7 @@ mod tests {
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(error(broken, &secret).starts_with("the certificate in ca.pem does not parse"));
         let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-        assert!(error(&good, encrypted).contains("is encrypted; decrypt it with `openssl pkey -in key.pem"));
+        assert!(error(&good, encrypted).contains("is encrypted; give its password with --ca-key-password-file"));
         assert!(error(&good, &encrypted.replace("ENCRYPTED ", "")).contains("cannot be used"));
         let missing = InspectionCa::external(Path::new("/nonexistent/ca.pem"), Path::new("/nonexistent/key.pem"));
         assert!(matches!(missing.unwrap_err(), CaError::Read { .. }));
@@ -265,11 +286,55 @@ mod tests {
             assert_eq!(external.facts().subject, "DC=example, DC=corp, O=Corp, CN=Corp CA", "{kind}");
             works(external).await;
         }
+    }
+
+    #[tokio::test]
+    async fn encrypted_keys_that_openssl_writes_are_read() {
+        if Command::new("openssl").arg("version").output().is_err() {
+            println!("skipped: there is no `openssl` on the path");
+            return;
+        }
+        let pass = "-passout pass:s3cret";
+        for (kind, convert) in [
+            ("AES-256", "-v2 aes-256-cbc"),
+            ("AES-192, SHA-1", "-v2 aes-192-cbc -v2prf hmacWithSHA1"),
+            ("AES-128, SHA-512", "-v2 aes-128-cbc -v2prf hmacWithSHA512 -iter 5000"),
+            ("AES-256, SHA-384", "-v2 aes-256-cbc -v2prf hmacWithSHA384"),
+            ("scrypt", "-scrypt"),
+            ("Triple DES", "-v2 des3"),
+            ("PKCS #5 v1", "-v1 PBE-SHA1-3DES"),
+        ] {
+            let files = Files::new("", "");
+            let openssl = |arguments: &str| {
+                let arguments = arguments.split(' ');
+                let output = Command::new("openssl").args(arguments).current_dir(files.0.path()).output().unwrap();
+                assert!(output.status.success(), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
+            };
+            openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out plain.pem");
+            openssl("req -x509 -new -key plain.pem -days 30 -subj /CN=Corp -out ca.pem");
+            openssl(&format!("pkcs8 -topk8 -in plain.pem {convert} {pass} -out key.pem"));
+            let text = fs::read_to_string(files.path("key.pem")).unwrap();
+            fs::write(files.path("key.pem"), format!("Bag Attributes\r\n    localKeyID: 01\r\n{text}")).unwrap();
+            let read = |password: &str| {
+                let password = Password::from(password.to_owned());
+                InspectionCa::external_with_password(&files.path("ca.pem"), &files.path("key.pem"), Some(&password))
+            };
+            assert!(files.error().contains("is encrypted; give its password"), "{kind}");
+            if kind.starts_with("AES") {
+                works(read("s3cret").unwrap_or_else(|error| panic!("{kind}: {error}"))).await;
+                for wrong in ["", "S3cret", "s3cret "] {
+                    assert!(matches!(read(wrong), Err(CaError::WrongPassword { .. })), "{kind} {wrong}");
+                }
+            } else {
+                let error = read("s3cret").unwrap_err().to_string();
+                assert!(error.contains("openssl pkcs8 -topk8 -v2 aes-256-cbc"), "{kind}: {error}");
+            }
+        }
         let files = Files::new("", "");
-        let arguments = "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -pass pass:x -out key.pem";
+        let arguments = "genrsa -traditional -aes256 -passout pass:x -out key.pem 2048";
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(files.0.path()).output().unwrap();
         assert!(output.status.success());
         fs::write(files.path("ca.pem"), ca("Corp", |_| {}).self_signed(&key()).unwrap().pem()).unwrap();
-        assert!(files.error().contains("is encrypted"));
+        assert!(files.error().contains("form from before PKCS #8"), "{}", files.error());
     }
 }

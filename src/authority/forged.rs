@@ -7,6 +7,7 @@ use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use super::defect::Defect;
 use super::fault::OriginFault;
 use super::keys::KeyError;
 use super::sign::SignError;
@@ -25,6 +26,10 @@ pub struct Forged {
     pub mirrored: Mirrored,
     /// Whose key signed it.
     pub signed_by: SignedBy,
+    /// Whether the chain keeps the rules that strict clients insist on; those of some products do not.
+    pub in_order: bool,
+    /// In what it is wrong on request. `None` also where an untrusted origin goes before a defect.
+    pub defect: Option<Defect>,
     /// From then on a new one is forged.
     pub(super) stale_at: OffsetDateTime,
 }
@@ -70,6 +75,16 @@ pub enum ForgeError {
     /// The profile refuses untrusted origins.
     #[error("the profile blocks untrusted origins: {0}")]
     Blocked(OriginFault),
+    /// The defect that was asked for cannot be shown with this host.
+    #[error("the defect `{defect}` cannot be shown for {host}: {reason}; audit it with another host")]
+    NoDefect {
+        /// The defect.
+        defect: Defect,
+        /// The host.
+        host: Host,
+        /// Why not.
+        reason: &'static str,
+    },
     /// No key could be made.
     #[error(transparent)]
     Key(#[from] KeyError),

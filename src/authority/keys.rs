@@ -1,15 +1,21 @@
-//! Keys of leaves: EC keys are made on the spot (some 20 µs), RSA keys (some 70 ms) ahead of need on threads of their own.
+//! Keys of leaves: EC and Ed25519 keys are made on the spot (some 20 µs), RSA keys (some 70 ms) ahead of need on
+//! threads of their own.
 
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256,
+    RsaKeySize,
+};
 use rustls::sign::SigningKey;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::PrivateKeyDer;
 use thiserror::Error;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OnceCell, mpsc};
+use zeroize::Zeroizing;
 
-use super::profile::{CaKey, LeafKey};
+use super::profile::CaKey;
+use super::rules::{KeyReuse, LeafKey};
 
 /// How many RSA keys of one size wait to be taken.
 const READY: usize = 16;
@@ -25,18 +31,19 @@ pub enum KeyError {
     Ended,
 }
 
-/// A fresh private key, once as rcgen and once as rustls wants it.
+/// The private key of a leaf, once as rcgen and once as rustls wants it.
+#[derive(Clone)]
 pub(super) struct FreshKey {
-    pub(super) pair: KeyPair,
+    pub(super) pair: Arc<KeyPair>,
     pub(super) signing: Arc<dyn SigningKey>,
 }
 
 impl FreshKey {
     fn of(pair: KeyPair) -> Result<Self, KeyError> {
-        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialized_der()));
+        let der = Zeroizing::new(PrivateKeyDer::Pkcs8(pair.serialize_der().into()));
         let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
             .map_err(|error| KeyError::Generate(error.to_string()))?;
-        Ok(Self { pair, signing })
+        Ok(Self { pair: Arc::new(pair), signing })
     }
 }
 
@@ -51,18 +58,35 @@ pub(super) fn ca_key(kind: CaKey) -> Result<KeyPair, rcgen::Error> {
 /// Where leaves get their keys. Threads for RSA begin at the first need and end when this is dropped.
 #[derive(Default)]
 pub(super) struct LeafKeys {
+    reuse: KeyReuse,
     /// For 2,048, 3,072 and 4,096 bits.
     rsa: [OnceLock<Pool>; 3],
+    /// The keys that leaves share, one of each kind that was asked for.
+    shared: [OnceCell<FreshKey>; 7],
 }
 
 impl LeafKeys {
+    pub(super) fn new(reuse: KeyReuse) -> Self {
+        Self { reuse, ..Self::default() }
+    }
+
     /// Begins to make keys, so that the first leaf does not wait.
     pub(super) fn warm(&self, kind: LeafKey) {
         self.pool(kind);
     }
 
-    /// A key that nobody else gets.
+    /// A key that nobody else gets, or the one that all leaves of the profile share.
     pub(super) async fn take(&self, kind: LeafKey) -> Result<FreshKey, KeyError> {
+        match self.reuse {
+            KeyReuse::PerLeaf => self.fresh(kind).await,
+            KeyReuse::PerProfile => {
+                let shared = &self.shared[place(kind)];
+                shared.get_or_try_init(|| self.fresh(kind)).await.cloned()
+            }
+        }
+    }
+
+    async fn fresh(&self, kind: LeafKey) -> Result<FreshKey, KeyError> {
         match self.pool(kind) {
             Some(pool) => pool.take().await,
             None => make(kind),
@@ -71,12 +95,31 @@ impl LeafKeys {
 
     fn pool(&self, kind: LeafKey) -> Option<&Pool> {
         let (pool, size) = match kind {
-            LeafKey::EcP256 | LeafKey::EcP384 | LeafKey::FollowOrigin => return None,
+            LeafKey::EcP256 | LeafKey::EcP384 | LeafKey::EcP521 | LeafKey::Ed25519 | LeafKey::FollowOrigin => {
+                return None;
+            }
             LeafKey::Rsa2048 => (&self.rsa[0], 2048),
             LeafKey::Rsa3072 => (&self.rsa[1], 3072),
             LeafKey::Rsa4096 => (&self.rsa[2], 4096),
         };
-        Some(pool.get_or_init(|| Pool::begin(kind, size)))
+        let ready = match self.reuse {
+            KeyReuse::PerLeaf => READY,
+            KeyReuse::PerProfile => 1,
+        };
+        Some(pool.get_or_init(|| Pool::begin(kind, size, ready)))
+    }
+}
+
+/// Where the shared key of a kind is kept.
+fn place(kind: LeafKey) -> usize {
+    match kind {
+        LeafKey::EcP256 | LeafKey::FollowOrigin => 0,
+        LeafKey::EcP384 => 1,
+        LeafKey::EcP521 => 2,
+        LeafKey::Ed25519 => 3,
+        LeafKey::Rsa2048 => 4,
+        LeafKey::Rsa3072 => 5,
+        LeafKey::Rsa4096 => 6,
     }
 }
 
@@ -87,10 +130,10 @@ struct Pool {
 }
 
 impl Pool {
-    fn begin(kind: LeafKey, size: u16) -> Self {
-        let (sender, receiver) = mpsc::channel(READY);
+    fn begin(kind: LeafKey, size: u16, ready: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(ready);
         // Half of the processors: the other half has connections to serve.
-        let threads = thread::available_parallelism().map_or(1, |count| (count.get() / 2).clamp(1, 4));
+        let threads = thread::available_parallelism().map_or(1, |count| (count.get() / 2).clamp(1, ready.min(4)));
         for number in 0..threads {
             let sender = sender.clone();
             let work = move || while sender.blocking_send(make(kind)).is_ok() {};
@@ -109,6 +152,8 @@ fn make(kind: LeafKey) -> Result<FreshKey, KeyError> {
     let pair = match kind {
         LeafKey::EcP256 | LeafKey::FollowOrigin => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
         LeafKey::EcP384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
+        LeafKey::EcP521 => KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512),
+        LeafKey::Ed25519 => KeyPair::generate_for(&PKCS_ED25519),
         LeafKey::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
         LeafKey::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
         LeafKey::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
@@ -133,6 +178,25 @@ mod tests {
         for key in burst.collect::<Vec<_>>() {
             assert!(seen.insert(key.await.unwrap()));
         }
+    }
+
+    #[tokio::test]
+    async fn a_shared_key_is_one_of_each_kind() {
+        let keys = Arc::new(LeafKeys::new(KeyReuse::PerProfile));
+        let mut seen = HashSet::new();
+        for kind in [LeafKey::EcP256, LeafKey::EcP384, LeafKey::EcP521, LeafKey::Ed25519, LeafKey::Rsa2048] {
+            let asking = (0..8).map(|_| {
+                let keys = Arc::clone(&keys);
+                tokio::spawn(async move { keys.take(kind).await.unwrap().pair.public_key_raw().to_vec() })
+            });
+            let mut answers = HashSet::new();
+            for answer in asking.collect::<Vec<_>>() {
+                answers.insert(answer.await.unwrap());
+            }
+            assert_eq!(answers.len(), 1, "{kind:?}");
+            seen.extend(answers);
+        }
+        assert_eq!(seen.len(), 5);
     }
 
     #[tokio::test]

@@ -97,6 +97,7 @@ pub(super) enum Keep {
     All,
     CommonName,
     CommonNameAndOrganization,
+    Organization,
 }
 
 /// Takes over a name with its string types. A common name over 64 characters is dropped: OpenSSL and others refuse it.
@@ -106,13 +107,27 @@ pub(super) fn copy(name: &[u8], keep: Keep) -> Vec<u8> {
         .flatten()
         .filter(|relative| {
             Elements(relative.content).all(|attribute| match attribute_parts(attribute.raw) {
-                Some((OID_CN, length)) => length <= MAX_COMMON_NAME,
+                Some((OID_CN, length)) => length <= MAX_COMMON_NAME && keep != Keep::Organization,
                 Some((OID_O, _)) => keep != Keep::CommonName,
                 _ => keep == Keep::All,
             })
         })
         .map(|relative| relative.raw)
         .collect();
+    der::wrap(tag::SEQUENCE, &parts)
+}
+
+/// The first common name of a name as text; `None` where it has none in a string type that can be read.
+pub(super) fn common_name(name: &[u8]) -> Option<String> {
+    use x509_parser::prelude::FromDer as _;
+    let (_, name) = x509_parser::x509::X509Name::from_der(name).ok()?;
+    name.iter_common_name().next()?.as_str().ok().map(ToOwned::to_owned)
+}
+
+/// One name of the attributes of several.
+pub(super) fn join(names: &[Vec<u8>]) -> Vec<u8> {
+    let parts: Vec<&[u8]> =
+        names.iter().filter_map(|name| der::inside(tag::SEQUENCE, name)).flatten().map(|part| part.raw).collect();
     der::wrap(tag::SEQUENCE, &parts)
 }
 
@@ -163,6 +178,9 @@ mod tests {
         let name = write(&attributes(&[(C, "US"), (O, "Octo"), (Cn, "a.example")]));
         assert_eq!(text(&copy(&name, Keep::CommonName)), "CN=a.example");
         assert_eq!(text(&copy(&name, Keep::CommonNameAndOrganization)), "O=Octo, CN=a.example");
+        assert_eq!(text(&copy(&name, Keep::Organization)), "O=Octo");
+        assert_eq!(text(&join(&[common_name_alone("b"), copy(&name, Keep::Organization)])), "CN=b, O=Octo");
+        assert_eq!(common_name(&name).as_deref(), Some("a.example"));
         let long = "é".repeat(65);
         let name = write(&attributes(&[(O, "Octo"), (Cn, &long)]));
         assert_eq!(text(&copy(&name, Keep::All)), "O=Octo");

@@ -6,7 +6,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::der::{self, tag};
-use super::profile::LeafKey;
+use super::rules::LeafKey;
 use super::sign;
 
 /// The parts of an origin's leaf that profiles copy, each as the bytes it had.
@@ -56,7 +56,8 @@ impl OriginLeaf {
     }
 }
 
-/// The key that is nearest to the origin's and that rustls can sign with.
+/// The kind of the origin's key, or the nearest that rustls can sign with: RSA below 2,048 bits and curves other than
+/// NIST's are not to be had.
 fn key_like(certificate: &X509Certificate<'_>) -> LeafKey {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => match key.key_size() {
@@ -64,7 +65,12 @@ fn key_like(certificate: &X509Certificate<'_>) -> LeafKey {
             2049..=3072 => LeafKey::Rsa3072,
             _ => LeafKey::Rsa4096,
         },
-        Ok(PublicKey::EC(point)) if point.key_size() > 256 => LeafKey::EcP384,
+        Ok(PublicKey::EC(point)) => match point.key_size() {
+            0..=256 => LeafKey::EcP256,
+            257..=384 => LeafKey::EcP384,
+            _ => LeafKey::EcP521,
+        },
+        _ if certificate.public_key().algorithm.algorithm == oid_registry::OID_SIG_ED25519 => LeafKey::Ed25519,
         _ => LeafKey::EcP256,
     }
 }

@@ -3,36 +3,62 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Spanned;
 
+use super::invent::{self, Invented};
 use super::names::{self, Attribute};
+use super::rules::{KeyReuse, Leaf, MAX_DAYS, RawLeaf};
 use crate::source::{Document, DocumentError, PlaceError, did_you_mean};
 
 /// The profiles that come with the program.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 11] = [
     ("generic", include_str!("../../certs/profiles/generic.toml")),
     ("zscaler", include_str!("../../certs/profiles/zscaler.toml")),
     ("pan-os", include_str!("../../certs/profiles/pan-os.toml")),
     ("fortigate", include_str!("../../certs/profiles/fortigate.toml")),
     ("squid", include_str!("../../certs/profiles/squid.toml")),
+    ("netskope", include_str!("../../certs/profiles/netskope.toml")),
+    ("umbrella", include_str!("../../certs/profiles/umbrella.toml")),
+    ("cloudflare", include_str!("../../certs/profiles/cloudflare.toml")),
+    ("sophos", include_str!("../../certs/profiles/sophos.toml")),
+    ("mitmproxy", include_str!("../../certs/profiles/mitmproxy.toml")),
+    ("cisco-ftd", include_str!("../../certs/profiles/cisco-ftd.toml")),
 ];
 
+/// Stands for the root's common name in `issuer-common-name`.
+const ROOT_NAME: &str = "{ca}";
+
 /// How one product forges. Read from TOML, with the standing of every fact in it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct Profile {
+    name: String,
+    title: String,
+    deviates: Vec<String>,
+    pub(super) root: Root,
+    pub(super) intermediates: Vec<Intermediate>,
+    pub(super) leaf: Leaf,
+    untrusted: Untrusted,
+    tls: TlsOffer,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    facts: Vec<Fact>,
+}
+
+/// A profile as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawProfile {
     name: Spanned<String>,
     title: String,
     #[serde(default)]
     deviates: Vec<String>,
-    pub(super) root: Root,
+    root: Root,
     #[serde(default, rename = "intermediate")]
-    pub(super) intermediates: Vec<Spanned<Intermediate>>,
-    pub(super) leaf: Leaf,
-    pub(super) untrusted: Spanned<Untrusted>,
+    intermediates: Vec<Spanned<Intermediate>>,
+    leaf: RawLeaf,
+    untrusted: Spanned<Untrusted>,
     tls: TlsOffer,
     #[serde(default, rename = "header")]
     headers: Vec<Spanned<Header>>,
@@ -55,7 +81,8 @@ pub enum CaKey {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Root {
-    pub(super) subject: Vec<Attribute>,
+    /// May have placeholders, as every name in a profile: see [`Invented`].
+    pub(super) subject: Spanned<Vec<Attribute>>,
     #[serde(default)]
     pub(super) key: CaKey,
     pub(super) days: Spanned<u32>,
@@ -68,7 +95,7 @@ pub(super) struct Root {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Intermediate {
     pub(super) subject: Vec<Attribute>,
-    pub(super) days: u32,
+    pub(super) days: Spanned<u32>,
     pub(super) basic_constraints: Criticality,
 }
 
@@ -77,105 +104,6 @@ pub(super) struct Intermediate {
 pub(super) enum Criticality {
     Critical,
     NotCritical,
-}
-
-/// The key of a forged leaf.
-#[derive(Clone, Copy, Debug, Deserialize, Hash, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum LeafKey {
-    /// ECDSA on P-256.
-    EcP256,
-    /// ECDSA on P-384.
-    EcP384,
-    /// RSA with 2,048 bits.
-    #[serde(rename = "rsa-2048")]
-    Rsa2048,
-    /// RSA with 3,072 bits.
-    #[serde(rename = "rsa-3072")]
-    Rsa3072,
-    /// RSA with 4,096 bits.
-    #[serde(rename = "rsa-4096")]
-    Rsa4096,
-    /// The algorithm of the origin's key, and the size next to its own.
-    FollowOrigin,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Leaf {
-    pub(super) key: LeafKey,
-    pub(super) validity: Spanned<Validity>,
-    pub(super) subject: Subject,
-    pub(super) san: San,
-    pub(super) serial_octets: Spanned<u8>,
-    pub(super) key_usage: KeyUsage,
-    pub(super) extended_key_usage: ExtendedKeyUsage,
-    pub(super) basic_constraints: LeafConstraints,
-    pub(super) authority_key_identifier: bool,
-    pub(super) subject_key_identifier: bool,
-    pub(super) crl_distribution_point: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "rule")]
-pub(super) enum Validity {
-    /// The origin's dates.
-    Copy {
-        /// The longest span in days; unlimited where absent.
-        #[serde(rename = "max-days")]
-        max_days: Option<u32>,
-        /// Whether a leaf that is valid now ends with its issuer at the latest.
-        #[serde(rename = "within-issuer")]
-        within_issuer: bool,
-    },
-    /// So many days from now, begun so many days ago.
-    Fixed {
-        days: u32,
-        #[serde(rename = "backdate-days")]
-        backdate_days: u32,
-    },
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Subject {
-    Copy,
-    CnOnly,
-    CnAndOrganization,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum San {
-    Copy,
-    HostOnly,
-    CopyAndHost,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum KeyUsage {
-    /// digitalSignature, with keyEncipherment for RSA.
-    ForKey,
-    Copy,
-    Absent,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum ExtendedKeyUsage {
-    ServerAuth,
-    Copy,
-    Absent,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum LeafConstraints {
-    Critical,
-    NotCritical,
-    Copy,
-    Absent,
 }
 
 /// What a product does with an origin that does not verify.
@@ -192,10 +120,12 @@ pub enum UntrustedAction {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Untrusted {
-    pub(super) action: UntrustedAction,
+struct Untrusted {
+    action: UntrustedAction,
     /// Instead of `action` where the origin's certificate signs itself.
-    pub(super) self_signed: Option<UntrustedAction>,
+    self_signed: Option<UntrustedAction>,
+    /// The status of the page that tells of a block.
+    block_status: Option<Spanned<u16>>,
     /// The name of the untrusted CA.
     issuer: Option<Vec<Attribute>>,
     /// Or the root's name with this common name; `{ca}` stands for the root's own.
@@ -328,57 +258,77 @@ impl Profile {
     /// # Errors
     /// The place of the first mistake.
     pub fn parse(document: &Document) -> Result<Self, PlaceError> {
-        let profile: Self = document.toml()?;
-        let wrong = |span: std::ops::Range<usize>, message: &str| Err(document.error(span, message, None));
-        let name = profile.name.get_ref();
+        let raw: RawProfile = document.toml()?;
+        let place = |span: std::ops::Range<usize>, message: &str| document.error(span, message, None);
+        let wrong = |span, message| Err(place(span, message));
+        let name = raw.name.get_ref();
         // The name becomes part of a file's name.
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            return wrong(profile.name.span(), "a profile's name has lower-case letters, digits and `-` only");
+            return wrong(raw.name.span(), "a profile's name has lower-case letters, digits and `-` only");
         }
-        if !(1..=20_000).contains(profile.root.days.get_ref()) {
-            return wrong(profile.root.days.span(), "a root lives 1 to 20000 days");
+        if !(1..=MAX_DAYS).contains(raw.root.days.get_ref()) {
+            return wrong(raw.root.days.span(), "a root lives 1 to 20000 days");
         }
-        for intermediate in &profile.intermediates {
-            if !(1..=*profile.root.days.get_ref()).contains(&intermediate.get_ref().days) {
-                return wrong(intermediate.span(), "an intermediate lives at least 1 day and no longer than the root");
-            }
-        }
-        if !(1..=20).contains(profile.leaf.serial_octets.get_ref()) {
-            return wrong(profile.leaf.serial_octets.span(), "a serial number has 1 to 20 octets (RFC 5280, 4.1.2.2)");
-        }
-        let (least, most) = match *profile.leaf.validity.get_ref() {
-            Validity::Copy { max_days, .. } => (max_days.unwrap_or(1), 0),
-            Validity::Fixed { days, backdate_days } => (days, days.max(backdate_days)),
+        let placeholders = |span: std::ops::Range<usize>, name: &[Attribute]| {
+            let mut checked = name.iter().map(|Attribute(_, value)| invent::check(value));
+            checked.find_map(Result::err).map_or(Ok(()), |message| Err(place(span, &message)))
         };
-        if least == 0 || most > 20_000 {
-            return wrong(profile.leaf.validity.span(), "a leaf lives 1 to 20000 days and begins as many ago at most");
+        placeholders(raw.root.subject.span(), raw.root.subject.get_ref())?;
+        for intermediate in &raw.intermediates {
+            let days = &intermediate.get_ref().days;
+            if !(1..=*raw.root.days.get_ref()).contains(days.get_ref()) {
+                return wrong(days.span(), "an intermediate lives at least 1 day and no longer than the root");
+            }
+            placeholders(intermediate.span(), &intermediate.get_ref().subject)?;
         }
-        let untrusted = profile.untrusted.get_ref();
+        let untrusted = raw.untrusted.get_ref();
         if untrusted.issuer.is_some() == untrusted.issuer_common_name.is_some() {
-            return wrong(profile.untrusted.span(), "give the untrusted CA `issuer` or `issuer-common-name`");
+            return wrong(raw.untrusted.span(), "give the untrusted CA `issuer` or `issuer-common-name`");
+        }
+        placeholders(raw.untrusted.span(), untrusted.issuer.as_deref().unwrap_or_default())?;
+        if let Some(template) = &untrusted.issuer_common_name
+            && let Err(message) = invent::check(&template.replace(ROOT_NAME, ""))
+        {
+            return wrong(raw.untrusted.span(), &message);
         }
         if untrusted.action == UntrustedAction::KeepSelfSigned {
-            return wrong(profile.untrusted.span(), "`keep-self-signed` is for `self-signed` only");
+            return wrong(raw.untrusted.span(), "`keep-self-signed` is for `self-signed` only");
         }
-        for header in &profile.headers {
+        if let Some(status) = untrusted.block_status.as_ref().filter(|status| !(400..=599).contains(status.get_ref())) {
+            return wrong(status.span(), "a block is told with a status of 400 to 599 (RFC 9110, 15)");
+        }
+        let mut headers = Vec::with_capacity(raw.headers.len());
+        for header in &raw.headers {
             let Header { name, value } = header.get_ref();
-            if HeaderName::from_bytes(name.as_bytes()).is_err() || HeaderValue::from_str(value).is_err() {
-                return wrong(header.span(), "this is no HTTP header (RFC 9110, 5.1)");
+            match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                (Ok(name), Ok(value)) => headers.push((name, value)),
+                _ => return wrong(header.span(), "this is no HTTP header (RFC 9110, 5.1)"),
             }
         }
-        for fact in &profile.facts {
+        for fact in &raw.facts {
             let established = fact.get_ref().status == FactStatus::Established;
             if established != fact.get_ref().confidence.is_some() {
                 return wrong(fact.span(), "an established fact has a `confidence`, and only such a one");
             }
         }
-        Ok(profile)
+        Ok(Self {
+            name: raw.name.into_inner(),
+            title: raw.title,
+            deviates: raw.deviates,
+            root: raw.root,
+            intermediates: raw.intermediates.into_iter().map(Spanned::into_inner).collect(),
+            leaf: raw.leaf.read(document)?,
+            untrusted: raw.untrusted.into_inner(),
+            tls: raw.tls,
+            headers,
+            facts: raw.facts.into_iter().map(Spanned::into_inner).collect(),
+        })
     }
 
     /// The name, as `--profile` takes it.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.name.get_ref()
+        &self.name
     }
 
     /// The product, as its vendor calls it.
@@ -395,7 +345,7 @@ impl Profile {
 
     /// What is said of the product, and how each is known.
     pub fn facts(&self) -> impl Iterator<Item = &Fact> {
-        self.facts.iter().map(Spanned::get_ref)
+        self.facts.iter()
     }
 
     /// What is offered in the handshake with the client.
@@ -406,27 +356,38 @@ impl Profile {
 
     /// Headers that the product adds to requests (`via` among them), in order.
     pub fn added_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-        self.headers.iter().filter_map(|header| {
-            let Header { name, value } = header.get_ref();
-            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
-        })
+        self.headers.iter().cloned()
+    }
+
+    /// How many leaves have one key.
+    #[must_use]
+    pub fn key_reuse(&self) -> KeyReuse {
+        self.leaf.key_reuse
     }
 
     /// What happens to an origin that does not verify.
     #[must_use]
     pub fn untrusted_action(&self, self_signed: bool) -> UntrustedAction {
-        let untrusted = self.untrusted.get_ref();
-        untrusted.self_signed.filter(|_| self_signed).unwrap_or(untrusted.action)
+        self.untrusted.self_signed.filter(|_| self_signed).unwrap_or(self.untrusted.action)
+    }
+
+    /// The HTTP status of the page that tells of a blocked origin, where it is known which the product sends.
+    #[must_use]
+    pub fn block_status(&self) -> Option<StatusCode> {
+        self.untrusted.block_status.as_ref().and_then(|status| StatusCode::from_u16(*status.get_ref()).ok())
     }
 
     /// The name of the CA that signs for untrusted origins.
-    pub(super) fn untrusted_issuer(&self, root_common_name: &str) -> Vec<Attribute> {
-        let untrusted = self.untrusted.get_ref();
-        match (&untrusted.issuer, &untrusted.issuer_common_name) {
-            (Some(issuer), _) => issuer.clone(),
+    pub(super) fn untrusted_issuer(&self, root_common_name: &str, invented: &Invented) -> Vec<Attribute> {
+        let Untrusted { issuer, issuer_common_name, .. } = &self.untrusted;
+        match (issuer, issuer_common_name) {
+            (Some(issuer), _) => invented.name(issuer),
             (None, template) => {
                 let template = template.as_deref().unwrap_or("Untrusted {ca}");
-                names::with_common_name(&self.root.subject, &template.replace("{ca}", root_common_name))
+                // The root's name is no template any more: a name of the user's own may have braces.
+                let parts = template.split(ROOT_NAME).map(|part| invented.fill(part)).collect::<Vec<_>>();
+                let name = parts.join(root_common_name);
+                names::with_common_name(&invented.name(self.root.subject.get_ref()), &name)
             }
         }
     }
@@ -466,15 +427,12 @@ mod tests {
             Profile::parse(&Document::new("p.toml", generic.replacen(from, to, 1))).unwrap_err()
         };
         assert_eq!(error("key-usage", "key-usge").help(), Some("did you mean `key-usage`?"));
-        let serial = error("serial-octets = 16", "serial-octets = 21");
-        assert_eq!(serial.message(), "a serial number has 1 to 20 octets (RFC 5280, 4.1.2.2)");
-        let line = generic.lines().position(|line| line.starts_with("serial-octets")).unwrap() + 1;
-        assert_eq!(serial.line_column(), (line, 17));
-        let dates = error(
-            "rule = \"copy\", max-days = 398, within-issuer = true",
-            "rule = \"fixed\", days = 4000000000, backdate-days = 0",
-        );
-        assert!(dates.message().starts_with("a leaf lives 1 to 20000 days"), "{dates}");
+        let short = error("days = 397", "days = 826");
+        assert_eq!(short.message(), "an intermediate lives at least 1 day and no longer than the root");
+        let line = generic.lines().position(|line| line.starts_with("days = 397")).unwrap() + 1;
+        assert_eq!(short.line_column(), (line, 8));
+        assert!(error("Root CA\"", "Root {hex:99}\"").message().starts_with("`{hex:99}` is no placeholder"));
+        assert!(error("action = \"sign\"", "action = \"sign\"\nblock-status = 200").message().contains("400 to 599"));
         assert!(error("\"generic\"", "\"../x\"").message().starts_with("a profile's name"));
         assert!(error("[[\"O\"", "[[\"X\"").message().starts_with("unknown variant `X`"));
     }

@@ -4,6 +4,7 @@
 //! several `DC`, and products differ in criticality; so both are written here, and the CA's key signs the result.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_lc_rs::{digest, rand};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, IsCa, Issuer, KeyPair, PublicKeyData, SigningKey};
@@ -155,6 +156,41 @@ pub(super) fn serial(octets: u8) -> Result<Vec<u8>, SignError> {
     Ok(serial)
 }
 
+/// Hands out serial numbers that follow the clock.
+#[derive(Debug, Default)]
+pub(super) struct Clock(AtomicI64);
+
+impl Clock {
+    /// The seconds since 1970, or the next number where this one is used already: an issuer gives each number once.
+    pub(super) fn serial(&self, now: OffsetDateTime) -> Vec<u8> {
+        let next = |last: i64| now.unix_timestamp().max(last + 1);
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        let octets = next(last.unwrap_or_else(|last| last)).to_be_bytes();
+        octets.into_iter().skip_while(|octet| *octet == 0).collect()
+    }
+}
+
+/// The SHA-1 of what stands in a certificate, as a positive number of 20 octets. SHA-1 names here and proves nothing.
+pub(super) fn content_serial(draft: &Draft, public: &impl PublicKeyData, issuer_key_id: &[u8]) -> Vec<u8> {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    for part in [&draft.subject, issuer_key_id, &public.subject_public_key_info()] {
+        context.update(&part.len().to_be_bytes());
+        context.update(part);
+    }
+    for time in [draft.not_before, draft.not_after] {
+        context.update(&time.unix_timestamp().to_be_bytes());
+    }
+    for extension in &draft.extensions {
+        extension.oid_components().for_each(|number| context.update(&number.to_be_bytes()));
+        context.update(&[u8::from(extension.criticality())]);
+        context.update(&extension.content().len().to_be_bytes());
+        context.update(extension.content());
+    }
+    let mut serial = context.finish().as_ref().to_vec();
+    serial[0] = serial[0] & 0x7f | 0x40;
+    serial
+}
+
 /// The key identifier of RFC 7093, method 1.
 pub(super) fn key_id_of(public: &impl PublicKeyData) -> Vec<u8> {
     digest::digest(&digest::SHA256, &public.subject_public_key_info()).as_ref()[..20].to_vec()
@@ -216,10 +252,23 @@ pub(super) fn authority_key_id(id: &[u8]) -> CustomExtension {
     extension(id_ce::AUTHORITY_KEY_IDENTIFIER, false, content)
 }
 
-/// extendedKeyUsage with `serverAuth` alone.
-pub(super) fn server_auth() -> CustomExtension {
-    let purpose = der::element(tag::OID, &[0x2b, 6, 1, 5, 5, 7, 3, 1]);
-    extension(id_ce::EXTENDED_KEY_USAGE, false, der::element(tag::SEQUENCE, &purpose))
+/// Purposes under `id-kp` (RFC 5280, 4.2.1.12).
+pub(super) mod purpose {
+    pub(in crate::authority) const SERVER_AUTH: u8 = 1;
+    pub(in crate::authority) const CLIENT_AUTH: u8 = 2;
+}
+
+/// extendedKeyUsage of these purposes.
+pub(super) fn extended_key_usage(purposes: &[u8]) -> CustomExtension {
+    let purposes = purposes.iter().map(|number| der::element(tag::OID, &[0x2b, 6, 1, 5, 5, 7, 3, *number]));
+    extension(id_ce::EXTENDED_KEY_USAGE, false, der::wrap(tag::SEQUENCE, &purposes.collect::<Vec<_>>()))
+}
+
+/// A critical extension that no client knows, under the number that RFC 5612 keeps for examples.
+pub(super) fn unknown_critical_extension() -> CustomExtension {
+    let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1], vec![5, 0]);
+    extension.set_criticality(true);
+    extension
 }
 
 /// cRLDistributionPoints with one address.
@@ -240,6 +289,15 @@ mod tests {
             assert_eq!(serial.len(), usize::from(octets.min(20)));
             assert!(serial[0] & 0x80 == 0 && serial[0] != 0);
         }
+    }
+
+    #[test]
+    fn the_clock_gives_each_number_once() {
+        let clock = Clock::default();
+        let now = time::macros::datetime!(2022-05-18 15:11:28 UTC);
+        assert_eq!(clock.serial(now), [0x62, 0x85, 0x0c, 0xa0]);
+        assert_eq!(clock.serial(now), [0x62, 0x85, 0x0c, 0xa1]);
+        assert_eq!(clock.serial(now + time::Duration::seconds(9)), [0x62, 0x85, 0x0c, 0xa9]);
     }
 
     #[test]

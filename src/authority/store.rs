@@ -4,19 +4,29 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::KeyPair;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use super::ca;
 use super::constraint::{Constraints, Permit};
 use super::error::CaError;
 use super::external;
+use super::invent::Invented;
 use super::names;
 use super::profile::Profile;
 use super::sign::Signer;
+
+/// A CA that is being written stands in a file between these, with the key in it.
+const PREFIX: &str = ".inspection-ca-";
+const SUFFIX: &str = ".tmp";
+
+/// From then on nobody writes it any more.
+const STALE: Duration = Duration::from_secs(60 * 60);
 
 /// Where the CA of a profile is kept. Each profile has its own, because its root has its own name and key.
 pub(super) fn path(state_dir: &Path, profile: &Profile) -> PathBuf {
@@ -29,6 +39,7 @@ pub(super) fn path(state_dir: &Path, profile: &Profile) -> PathBuf {
 /// Loads the CA, or makes it. Of processes that start at once, one makes it and the others load that.
 pub(super) fn load_or_make(state_dir: &Path, profile: &Profile, permits: &[Permit]) -> Result<Signer, CaError> {
     let path = path(state_dir, profile);
+    look_after(state_dir)?;
     if let Some(root) = load(&path, profile, permits)? {
         return Ok(root);
     }
@@ -49,6 +60,7 @@ pub(super) fn load_or_make(state_dir: &Path, profile: &Profile, permits: &[Permi
 /// Makes a new CA in place of whatever is there.
 pub(super) fn replace(state_dir: &Path, profile: &Profile, permits: &[Permit]) -> Result<Signer, CaError> {
     let path = path(state_dir, profile);
+    look_after(state_dir)?;
     let root = ca::make_root(profile, permits)?;
     let written = write(state_dir, &path, &root)?;
     written.persist(&path).map_err(|error| CaError::Write { path: path.clone(), reason: error.error.to_string() })?;
@@ -56,22 +68,39 @@ pub(super) fn replace(state_dir: &Path, profile: &Profile, permits: &[Permit]) -
     Ok(root)
 }
 
+/// Refuses a folder that others can write to, and removes what a process left behind that ended while it wrote.
+fn look_after(state_dir: &Path) -> Result<(), CaError> {
+    let Ok(metadata) = fs::metadata(state_dir) else { return Ok(()) };
+    refuse_open(state_dir, &metadata)?;
+    // A file that cannot be removed is no reason not to start.
+    for entry in fs::read_dir(state_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > STALE) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
 /// Writes the CA to a file beside its place, mode 0600, and to the disk.
 fn write(state_dir: &Path, path: &Path, root: &Signer) -> Result<NamedTempFile, CaError> {
     let cannot = |error: &io::Error| CaError::Write { path: path.to_owned(), reason: error.to_string() };
     make_folder(state_dir).map_err(|error| cannot(&error))?;
     let mut file = tempfile::Builder::new()
-        .prefix(".inspection-ca-")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(state_dir)
         .map_err(|error| cannot(&error))?;
-    let text = format!(
-        "The inspection CA of middlebox: {}\nWhoever has this file can forge certificates for those who trust it.\n\n{}{}",
+    let head = format!(
+        "The inspection CA of middlebox: {}\nWhoever has this file can forge certificates for those who trust it.\n\n{}",
         root.common_name,
         ca::pem("CERTIFICATE", &root.certificate),
-        ca::pem("PRIVATE KEY", root.key.serialized_der()),
     );
-    let done = file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all());
+    let key = Zeroizing::new(ca::pem("PRIVATE KEY", root.key.serialized_der()));
+    let done = file.write_all(head.as_bytes()).and_then(|()| file.write_all(key.as_bytes()));
+    let done = done.and_then(|()| file.as_file().sync_all());
     done.map_err(|error| cannot(&error))?;
     Ok(file)
 }
@@ -110,12 +139,13 @@ fn load(path: &Path, profile: &Profile, permits: &[Permit]) -> Result<Option<Sig
     let certificate =
         CertificateDer::from_pem_slice(&bytes).map_err(|_| damaged("it holds no whole certificate"))?.into_owned();
     let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| damaged("it holds no whole private key"))?;
-    let key = KeyPair::try_from(&key).map_err(|_| damaged("its private key does not parse"))?;
+    let key = Zeroizing::new(key);
+    let key = KeyPair::try_from(&*key).map_err(|_| damaged("its private key does not parse"))?;
     if !external::belongs(&certificate, &key) {
         return Err(damaged("its private key does not belong to its certificate"));
     }
     let root = Signer::of(certificate, Arc::new(key)).map_err(|error| damaged(&error.to_string()))?;
-    if root.subject != names::write(&profile.root.subject) {
+    if root.subject != names::write(&Invented::of(&*root.key).name(profile.root.subject.get_ref())) {
         return Err(CaError::OtherProfile { path: path.to_owned() });
     }
     external::valid_now(&root, path, "run `middlebox ca renew`, then let clients trust the new one")?;
@@ -143,6 +173,21 @@ fn refuse_exposed(path: &Path, file: &fs::File) -> Result<(), CaError> {
 // Windows keeps the state folder in the user's profile, whose access list shuts others out.
 #[cfg(not(unix))]
 fn refuse_exposed(_: &Path, _: &fs::File) -> Result<(), CaError> {
+    Ok(())
+}
+
+/// Whoever can write to the folder can put another CA in the place of ours. The sticky bit (as on `/tmp`) keeps others
+/// from that.
+#[cfg(unix)]
+fn refuse_open(folder: &Path, metadata: &fs::Metadata) -> Result<(), CaError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = metadata.permissions().mode() & 0o7777;
+    let (writable, sticky) = (mode & 0o022 != 0, mode & 0o1000 != 0);
+    if writable && !sticky { Err(CaError::OpenFolder { path: folder.to_owned(), mode }) } else { Ok(()) }
+}
+
+#[cfg(not(unix))]
+fn refuse_open(_: &Path, _: &fs::Metadata) -> Result<(), CaError> {
     Ok(())
 }
 
@@ -208,6 +253,60 @@ mod tests {
         }
         InspectionCa::renew(folder.path(), &generic(), &[]).unwrap();
         InspectionCa::persisted(folder.path(), &generic(), &[]).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_can_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        for (mode, fits) in [(0o700, true), (0o755, true), (0o1777, true), (0o775, false), (0o702, false)] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let read = InspectionCa::persisted(folder.path(), &generic(), &[]);
+            assert_eq!(read.is_ok(), fits, "{mode:o}");
+            let renewed = InspectionCa::renew(folder.path(), &generic(), &[]);
+            assert_eq!(renewed.is_ok(), fits, "{mode:o}");
+            if let Err(error) = renewed {
+                assert!(error.to_string().contains(&format!("(mode {mode:04o})")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_crash_left_behind_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, minutes: u64| {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60 * minutes)).unwrap();
+        };
+        make(".inspection-ca-old.tmp", 61);
+        make(".inspection-ca-new.tmp", 59);
+        make("inspection-ca-mine.tmp", 600);
+        make(".inspection-ca-mine", 600);
+        InspectionCa::persisted(folder.path(), &generic(), &[]).unwrap();
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [".inspection-ca-mine", ".inspection-ca-new.tmp", "inspection-ca-mine.tmp", "inspection-ca.pem"]
+        );
+    }
+
+    #[test]
+    fn made_up_names_stay_with_the_stored_ca() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["netskope", "cloudflare", "sophos"] {
+            let profile = Profile::load(name).unwrap();
+            let first = InspectionCa::persisted(folder.path(), &profile, &[]).unwrap();
+            let again = InspectionCa::persisted(folder.path(), &profile, &[]).unwrap();
+            let issuer =
+                |ca: &InspectionCa| ca.issuing(time::OffsetDateTime::now_utc()).unwrap().signer.subject.clone();
+            assert_eq!(issuer(&first), issuer(&again), "{name}");
+            assert!(!first.facts().subject.contains('{') && !first.issuer_name().contains('{'), "{name}");
+            let renewed = InspectionCa::renew(folder.path(), &profile, &[]).unwrap();
+            assert_ne!(issuer(&first), issuer(&renewed), "{name}");
+        }
     }
 
     #[cfg(unix)]

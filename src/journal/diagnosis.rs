@@ -32,6 +32,8 @@ pub struct Refusal {
     pub signature: Signature,
     /// Whether the client's Finished had arrived.
     pub after_finished: bool,
+    /// Whether the client's TLS library may leave all judgment to the time after the handshake, as GnuTLS does.
+    pub judges_late: bool,
     /// How long it took: from our certificate's departure, or from the end of the handshake where that came first.
     pub gap: Option<Duration>,
 }
@@ -77,7 +79,7 @@ pub struct LeafAudit {
     pub names_host: bool,
     /// It is valid now.
     pub in_time: bool,
-    /// Nothing else about it is out of order: usage, validity period, key, signature.
+    /// Its chain keeps the rules that strict clients insist on.
     pub in_order: bool,
     /// It was signed by the inspection CA, not by the one for untrusted origins.
     pub by_inspection_ca: bool,
@@ -148,7 +150,8 @@ pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &Histo
             evidence.push(why);
         }
         Some(why) if candidates.contains(&Cause::UntrustedCa) => {
-            candidates.retain(|cause| *cause != Cause::UntrustedCa);
+            // What is accepted from one CA breaks no rule for another host.
+            candidates.retain(|cause| !matches!(cause, Cause::UntrustedCa | Cause::Policy));
             if candidates.len() == 1 {
                 confidence = Confidence::High;
             }
@@ -159,7 +162,7 @@ pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &Histo
                 && candidates.len() > 1
                 && candidates.contains(&Cause::UntrustedCa)
             {
-                candidates = vec![Cause::UntrustedCa];
+                candidates.retain(|cause| matches!(cause, Cause::UntrustedCa | Cause::Policy));
                 confidence = Confidence::High;
                 evidence.push(why);
             }
@@ -182,7 +185,7 @@ fn promote(candidates: &mut Vec<Cause>, cause: Cause) {
     candidates.insert(0, cause);
 }
 
-/// Candidates of a signature, as measured on 21 clients; the last is a reason to add to the conclusion.
+/// Candidates of a signature, as measured on 22 clients; the last is a reason to add to the conclusion.
 fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static str>) {
     use Cause::{Expired, PinMismatch, Policy, Protocol, UntrustedCa, WrongHost};
     match refusal.signature {
@@ -193,12 +196,20 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
             (vec![PinMismatch], Confidence::Medium, Some("an application check refused after the chain was built"))
         }
         Signature::Alert { number: 70 | 71 | 47 | 109 | 110 | 120, .. } => (vec![Protocol], Confidence::High, None),
-        Signature::Alert { number: 42 | 46, .. } => {
-            (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
-        }
-        Signature::PoliteClose => (vec![PinMismatch, WrongHost], Confidence::Medium, Some("the chain was accepted")),
+        // curl over GnuTLS, and git with it, end like this for every cause.
+        Signature::PoliteClose if refusal.judges_late => (
+            vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy],
+            Confidence::Medium,
+            Some("its TLS library may finish the handshake before the chain is judged"),
+        ),
+        Signature::PoliteClose => (
+            vec![PinMismatch, WrongHost],
+            Confidence::Medium,
+            Some("the chain was accepted; a tool that only looks at the certificate and leaves looks the same"),
+        ),
+        // Alerts 42 and 46 among them, which were seen for every cause.
         Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
-            (vec![UntrustedCa, PinMismatch, WrongHost, Expired], Confidence::Medium, None)
+            (vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy], Confidence::Medium, None)
         }
     }
 }
@@ -219,8 +230,9 @@ fn observation(refusal: &Refusal) -> String {
 fn audit_sentence(audit: LeafAudit, host: &str) -> String {
     let names = if audit.names_host { "names" } else { "does not name" };
     let time = if audit.in_time { "is valid now" } else { "is not valid now" };
+    let order = if audit.in_order { "" } else { ", its chain breaks a rule that strict clients insist on" };
     let signer = if audit.by_inspection_ca { "" } else { ", and was signed by the CA for untrusted origins" };
-    format!("our certificate {names} {host} and {time}{signer}")
+    format!("our certificate {names} {host} and {time}{order}{signer}")
 }
 
 fn conclusion(
@@ -247,7 +259,7 @@ fn conclusion(
         Cause::Ambiguous => {
             let words: Vec<_> = candidates.iter().map(|cause| cause.word()).collect();
             format!(
-                "this connection alone cannot tell {}: send this client to a second host to decide",
+                "this connection alone cannot tell {}{because}: send this client to a second host to decide",
                 words.join(" from ")
             )
         }
@@ -262,11 +274,11 @@ mod tests {
 
     fn alert(number: u8) -> Refusal {
         let signature = Signature::Alert { number, warning: false };
-        Refusal { signature, after_finished: false, gap: Some(Duration::from_millis(3)) }
+        Refusal { signature, after_finished: false, judges_late: false, gap: Some(Duration::from_millis(3)) }
     }
 
     fn silent(signature: Signature) -> Refusal {
-        Refusal { signature, after_finished: signature != Signature::Cut, gap: None }
+        Refusal { signature, after_finished: signature != Signature::Cut, judges_late: false, gap: None }
     }
 
     fn verdict(refusal: &Refusal, audit: LeafAudit, history: &History) -> (Cause, Confidence) {
@@ -296,12 +308,37 @@ mod tests {
     }
 
     #[test]
+    fn a_polite_close_says_little_of_a_client_that_judges_after_the_handshake() {
+        let late = Refusal { judges_late: true, ..silent(Signature::PoliteClose) };
+        let diagnosis = diagnose(&late, SOUND, "pin.test", &History::default());
+        assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Ambiguous, Confidence::Low));
+        assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
+        let mut history = History::default();
+        history.accepted("www.pin.test", 7);
+        assert_eq!(verdict(&late, SOUND, &history), (Cause::PinMismatch, Confidence::High));
+    }
+
+    #[test]
     fn our_own_faults_come_first() {
         let wrong = LeafAudit { names_host: false, ..SOUND };
         let late = LeafAudit { in_time: false, ..SOUND };
         assert_eq!(diagnose(&alert(46), wrong, "a", &History::default()).candidates[0], Cause::WrongHost);
         assert_eq!(diagnose(&alert(42), late, "a", &History::default()).candidates[0], Cause::Expired);
         assert_eq!(verdict(&alert(48), wrong, &History::default()), (Cause::UntrustedCa, Confidence::High));
+    }
+
+    #[test]
+    fn a_chain_that_strict_clients_refuse_may_be_refused_for_that() {
+        let lax = LeafAudit { in_order: false, ..SOUND };
+        let diagnosis = diagnose(&alert(46), lax, "pin.test", &History::default());
+        assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch, Cause::Policy]);
+        let mut history = History::default();
+        history.refused("www.pin.test", alert(46).signature, 1);
+        let diagnosis = diagnose(&alert(46), lax, "pin.test", &history);
+        assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::Policy]);
+        let mut history = History::default();
+        history.accepted("www.pin.test", 7);
+        assert_eq!(verdict(&alert(46), lax, &history), (Cause::PinMismatch, Confidence::High));
     }
 
     #[test]

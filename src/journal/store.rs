@@ -515,8 +515,12 @@ mod tests {
         journal.set_device_trust("laptop", Some(true));
         let recording = journal.open(peer());
         recording.note(|record| record.client.device = Some("laptop".into()));
-        let refusal =
-            Refusal { signature: Signature::Alert { number: 46, warning: false }, after_finished: false, gap: None };
+        let refusal = Refusal {
+            signature: Signature::Alert { number: 46, warning: false },
+            after_finished: false,
+            judges_late: false,
+            gap: None,
+        };
         let audit = LeafAudit { names_host: true, in_time: true, in_order: true, by_inspection_ca: true };
         recording.refused(&refusal, audit, End::client("alert"));
         drop(recording);

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::authority::{CaError, ProfileError};
+use crate::control::ControlError;
 use crate::policy::PolicyError;
 use crate::proxy::{ClientCertError, ProxyError};
 use crate::simulation::SimulationError;
@@ -28,6 +29,9 @@ pub enum LabError {
     /// A client certificate is of no use.
     #[error(transparent)]
     ClientCert(#[from] ClientCertError),
+    /// The control API does not start.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A file of CAs for origins or parents is of no use.
     #[error("the CA file {path} cannot be used: {reason}")]
     OriginCa {
@@ -54,7 +58,10 @@ impl LabError {
     #[must_use]
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::Proxy(ProxyError::Bind(..)) | Self::Stopped | Self::Write { .. } => true,
+            Self::Proxy(ProxyError::Bind(..))
+            | Self::Control(ControlError::Bind(..))
+            | Self::Stopped
+            | Self::Write { .. } => true,
             Self::Simulation(error) => matches!(error, SimulationError::Listen(_) | SimulationError::Random),
             _ => false,
         }

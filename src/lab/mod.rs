@@ -25,10 +25,12 @@
 
 mod acme;
 mod builder;
+mod control;
 mod error;
 mod files;
 mod keylog;
 mod outbound;
+mod pac;
 mod running;
 
 use std::net::SocketAddr;
@@ -42,14 +44,18 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio_util::sync::CancellationToken;
 
+use control::{BoundControl, Overseen, RunningControl};
+
 pub use acme::acme;
 pub use builder::LabBuilder;
 pub use error::LabError;
 pub use files::TrustFiles;
 pub use outbound::{ClientCertRule, ClientCertRuleError, ParentRule, ParentRuleError};
+pub use pac::{PacFailure, PacProxy};
 pub use running::{RunningLab, Toggled};
 
 use crate::authority::{Authority, InspectionCa, Permit, Profile};
+use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
 use crate::net::{Destination, Dialer, Names, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
@@ -64,6 +70,10 @@ const DIAL: Duration = Duration::from_secs(15);
 pub struct LabConfig {
     /// Where the proxy listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Where the control API listens, if there is one; port 0 is any free one.
+    pub control: Option<SocketAddr>,
+    /// The token that the control API demands; a must where others than this machine reach it.
+    pub control_token: Option<String>,
     /// Dialect, default action, rules and policy file.
     pub policy: PolicyConfig,
     /// The profile: its name, or a path.
@@ -135,6 +145,8 @@ impl Default for LabConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control: None,
+            control_token: None,
             policy: PolicyConfig::default(),
             profile: "generic".to_owned(),
             ca: CaSource::Memory,
@@ -167,6 +179,8 @@ impl Default for LabConfig {
 #[derive(Debug)]
 pub struct Lab {
     proxy: Proxy,
+    control: Option<BoundControl>,
+    overseen: Arc<Overseen>,
     policy: Arc<PolicyStore>,
     authority: Arc<Authority>,
     journal: Journal,
@@ -178,7 +192,6 @@ pub struct Lab {
 
 impl Lab {
     /// A lab in a few calls: any free port, a CA in memory, everything inspected.
-    #[must_use]
     pub fn builder() -> LabBuilder {
         LabBuilder::default()
     }
@@ -189,14 +202,24 @@ impl Lab {
         self.proxy.address()
     }
 
+    /// Where the control API listens, if there is one.
+    #[must_use]
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(|control| control.0.address())
+    }
+
     /// Begins to serve, and to watch the policy file.
     #[must_use]
     pub fn spawn(self) -> RunningLab {
         let stop = CancellationToken::new();
         let address = self.proxy.address();
+        let proxy = self.proxy.spawn();
+        self.overseen.begin(address, proxy.clone());
         let running = RunningLab {
             address,
-            proxy: self.proxy.spawn(),
+            proxy,
+            control: self.control.map(RunningControl::begin),
+            overseen: self.overseen,
             policy: self.policy,
             authority: self.authority,
             journal: self.journal,
@@ -218,7 +241,7 @@ impl Lab {
                 ReloadEvent::Rejected(error) => {
                     tracing::error!("the policy file was refused, the running policy stays: {error}");
                 }
-                other => tracing::debug!(?other, "policy file"),
+                ReloadEvent::Unchanged => {}
             });
             tokio::spawn(watching);
         }
@@ -267,6 +290,28 @@ impl LabConfig {
         }
         let client_certs = self.client_certs.into_iter().map(ClientCertRule::read).collect::<Result<_, _>>()?;
         let journal = Journal::new(self.journal);
+        let overseen = Arc::new(Overseen::new(authority.profile().name(), internet.as_ref()));
+        // Before the proxy, which refuses to connect to ports of this program.
+        let mut own_ports = self.own_ports;
+        let control = match self.control {
+            None => None,
+            Some(listen) => {
+                let ca = RootCertificate { der: authority.ca().root().to_vec(), pem: authority.ca().root_pem() };
+                let config = ControlConfig {
+                    listen,
+                    policy: Arc::clone(&policy),
+                    journal: journal.clone(),
+                    on_change: self.on_change,
+                    ca,
+                    lab: Arc::clone(&overseen) as Arc<dyn crate::control::Lab>,
+                    token: self.control_token,
+                    names: Vec::new(),
+                };
+                let control = Control::bind(config).await?;
+                own_ports.push(control.address());
+                Some(BoundControl(control))
+            }
+        };
         let config = ProxyConfig {
             listen: self.listen,
             transparent: self.transparent,
@@ -274,7 +319,7 @@ impl LabConfig {
             allow_clients: self.allow_clients,
             credentials: self.credentials,
             authenticate: self.authenticate,
-            own_ports: self.own_ports,
+            own_ports,
             origin_roots,
             system_roots: self.system_roots,
             dialer,
@@ -284,7 +329,18 @@ impl LabConfig {
             max_connections: self.max_connections,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;
-        Ok(Lab { proxy, policy, authority, journal, internet, files, on_change: self.on_change, grace: self.grace })
+        Ok(Lab {
+            proxy,
+            control,
+            overseen,
+            policy,
+            authority,
+            journal,
+            internet,
+            files,
+            on_change: self.on_change,
+            grace: self.grace,
+        })
     }
 }
 

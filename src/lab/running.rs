@@ -7,17 +7,22 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::TrustFiles;
+use super::control::{Overseen, RunningControl};
+use super::pac::LabPac;
 use crate::authority::Authority;
 use crate::journal::{ConnectionRecord, Journal};
+use crate::net::{Destination, Host};
 use crate::policy::{Action, Applied, Change, ChangeError, OnChange, PolicyStore, RuleSpec, Selector};
 use crate::proxy::RunningProxy;
-use crate::simulation::{Internet, ProxySetting, Workstation};
+use crate::simulation::{Internet, ProxyAutoConfig, ProxySetting, Workstation};
 
 /// A running middlebox. Dropping it stops accepting and watching; [`RunningLab::drain`] ends it in order.
 #[derive(Debug)]
 pub struct RunningLab {
     pub(super) address: SocketAddr,
     pub(super) proxy: RunningProxy,
+    pub(super) control: Option<RunningControl>,
+    pub(super) overseen: Arc<Overseen>,
     pub(super) policy: Arc<PolicyStore>,
     pub(super) authority: Arc<Authority>,
     pub(super) journal: Journal,
@@ -43,6 +48,12 @@ impl RunningLab {
     #[must_use]
     pub fn proxy_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the control API is, if there is one.
+    #[must_use]
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(|control| control.address)
     }
 
     /// The proxy, as what asks it about its open connections.
@@ -148,6 +159,14 @@ impl RunningLab {
         workstation
     }
 
+    /// The PAC file for this proxy and its policy, for a workstation that is set to one.
+    #[must_use]
+    pub fn pac(&self) -> Arc<dyn ProxyAutoConfig> {
+        let proxy = Destination::new(Host::Ip(self.address.ip()), self.address.port());
+        let names = self.internet.as_ref().map(Internet::overrides).unwrap_or_default();
+        Arc::new(LabPac::new(Arc::clone(&self.policy), proxy, Arc::new(names)))
+    }
+
     /// The records of all connections that have ended, once those begun before this call have; waits for them at most
     /// ten seconds.
     pub async fn records(&self) -> Vec<Arc<ConnectionRecord>> {
@@ -158,7 +177,12 @@ impl RunningLab {
     /// Stops: no new connections, running exchanges end within the grace period, the rest is cut. Says whether nothing
     /// had to be cut.
     pub async fn drain(self) -> bool {
+        self.overseen.end();
         let in_order = self.proxy.drain(self.grace).await;
+        // It answers until here, so that somebody can see what is still open.
+        if let Some(control) = self.control {
+            control.drain().await;
+        }
         self.stop.cancel();
         if let Some(internet) = self.internet {
             internet.shutdown().await;

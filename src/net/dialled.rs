@@ -76,6 +76,15 @@ impl Dialled {
             }
         }
     }
+
+    /// Closes with a reset, never as an orderly end.
+    pub fn reset(self) {
+        let tcp = match &self.link {
+            Link::Tcp(stream) => stream,
+            Link::Tls(stream) => stream.get_ref().0,
+        };
+        let _ = tcp.set_zero_linger();
+    }
 }
 
 impl AsyncRead for Dialled {

@@ -35,6 +35,8 @@ pub struct ClientHello {
     pub ja4: String,
     /// Whether an earlier session is offered for resumption; a client that resumes does not look at a certificate.
     pub resumes: bool,
+    /// Whether a record size limit is offered (RFC 8449). Of the common libraries GnuTLS and NSS offer one.
+    pub record_size_limit: bool,
     /// Size of the handshake message in bytes.
     pub size: usize,
 }
@@ -155,6 +157,7 @@ impl<'a> Fields<'a> {
             versions: versions.iter().filter_map(|version| version_name(*version)).collect(),
             ja4: self.ja4(),
             resumes: self.session_ticket || self.pre_shared_key,
+            record_size_limit: self.extensions.contains(&28),
             size,
         }
     }

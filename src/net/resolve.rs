@@ -94,6 +94,24 @@ impl Overrides {
         }
         None
     }
+
+    /// The addresses that stand in for a host at any port, the lowest port first: of the host itself, else of `*`.
+    #[must_use]
+    pub fn addresses(&self, host: &Host) -> Vec<IpAddr> {
+        let own = self.exact.iter().filter(|(destination, _)| destination.host == *host);
+        let mut entries: Vec<_> = own.map(|(destination, found)| (destination.port, found)).collect();
+        if entries.is_empty() {
+            entries = self.any_host.iter().map(|(port, found)| (*port, found)).collect();
+        }
+        entries.sort_unstable_by_key(|(port, _)| *port);
+        let mut addresses = Vec::new();
+        for address in entries.into_iter().flat_map(|(_, found)| found).map(SocketAddr::ip) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
 }
 
 impl FromStr for ResolveEntry {

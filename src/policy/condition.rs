@@ -147,6 +147,12 @@ impl Ports {
         (self.first..=self.last).contains(&port)
     }
 
+    /// The first and the last.
+    #[must_use]
+    pub fn ends(&self) -> (u16, u16) {
+        (self.first, self.last)
+    }
+
     /// The port, if it is one alone.
     #[must_use]
     pub fn single(&self) -> Option<u16> {

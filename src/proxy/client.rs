@@ -96,7 +96,7 @@ impl Client {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Closes so that what was written arrives: a socket closed with unread bytes resets, and a reset can overtake.

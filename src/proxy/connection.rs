@@ -11,8 +11,9 @@ use super::client::Client;
 use super::inbound::Inbound;
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
+use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{Shared, intercept, tunnel};
+use super::{Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
@@ -102,6 +103,11 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
 }
 
 async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound, hello: &ClientHello) {
+    if let (Some(sni), Some(asked)) = (&hello.sni, inbound.destination.host.name())
+        && !sni.eq_ignore_ascii_case(asked)
+    {
+        recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
+    }
     match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
         Action::Block => {
             // access_denied (RFC 8446, 6.2), in plaintext: no key was agreed.
@@ -116,14 +122,14 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
                 () = client.left() => {
                     return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
                 }
+                () = recording.live().kill.cancelled() => return killed(client, recording),
             };
             let origin = match origin {
                 Ok(origin) => origin,
                 Err(error) => return fail_unreached(shared, client, recording, &error),
             };
             note_origin_address(recording, &origin);
-            let end = Box::pin(tunnel::run(recording.live(), client, origin)).await;
-            recording.finish(Outcome::Bypassed, end);
+            recording.finish(Outcome::Bypassed, through(recording, client, origin).await);
         }
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
@@ -144,14 +150,26 @@ async fn plain_tunnel(
     }
     let origin = match origin {
         Some(origin) => origin,
-        None => match dial(shared, &inbound.destination).await {
-            Ok(origin) => origin,
-            Err(error) => return fail_unreached(shared, client, recording, &error),
+        None => tokio::select! {
+            origin = dial(shared, &inbound.destination) => match origin {
+                Ok(origin) => origin,
+                Err(error) => return fail_unreached(shared, client, recording, &error),
+            },
+            () = recording.live().kill.cancelled() => return killed(client, recording),
         },
     };
     note_origin_address(recording, &origin);
-    let end = Box::pin(tunnel::run(recording.live(), client, origin)).await;
-    recording.finish(Outcome::Plain, end);
+    recording.finish(Outcome::Plain, through(recording, client, origin).await);
+}
+
+/// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
+async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
+    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin)).await;
+    if !clean {
+        client.reset();
+        origin.reset();
+    }
+    end
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.
@@ -311,5 +329,12 @@ fn fail_unreached(shared: &Shared, client: Client, recording: &Recording, error:
     note_unreached(shared, recording, error);
     recording.note(|record| record.told = Some(Told::Reset));
     recording.finish(outcome, End::middlebox(error.to_string()));
+    client.reset();
+}
+
+/// Ended by a change of policy, or with the proxy, before anything came of it.
+pub(super) fn killed(client: Client, recording: &Recording) {
+    recording.note(|record| record.told = Some(Told::Reset));
+    recording.finish(Outcome::Unused, End::middlebox("ended"));
     client.reset();
 }

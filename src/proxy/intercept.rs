@@ -336,7 +336,8 @@ fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
     });
-    LeafAudit { names_host, in_time, in_order: true, by_inspection_ca: forged.signed_by == SignedBy::InspectionCa }
+    let by_inspection_ca = forged.signed_by == SignedBy::InspectionCa;
+    LeafAudit { names_host, in_time, in_order: forged.in_order, by_inspection_ca }
 }
 
 fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
@@ -345,12 +346,18 @@ fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
         .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
 }
 
+/// GnuTLS hands the chain to its caller, who may look at it once the handshake is complete; its hello gives it away.
+fn judges_late(recording: &Recording) -> bool {
+    recording.note(|record| record.hello.as_ref().is_some_and(|hello| hello.record_size_limit))
+}
+
 /// A handshake that the client broke off, or that could not fit.
 fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, audit: LeafAudit) {
     let rustls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let alert = alert_in(error);
     let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
-    let refusal = |signature| Refusal { signature, after_finished: false, gap };
+    let judges_late = judges_late(recording);
+    let refusal = |signature| Refusal { signature, after_finished: false, judges_late, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -445,7 +452,8 @@ fn judge(
         return recording.finish(Outcome::Unused, end);
     };
     let gap = at.duration_since(done);
-    let refusal = |signature| Refusal { signature, after_finished: true, gap: Some(gap) };
+    let judges_late = judges_late(recording);
+    let refusal = |signature| Refusal { signature, after_finished: true, judges_late, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
         FirstWord::Alert(number) => {
@@ -472,7 +480,7 @@ impl Gate for Inside {
         if request.method == "CONNECT" {
             return Admission::Refuse(Answer::method_not_allowed("a CONNECT inside inspected TLS is not passed on"));
         }
-        Admission::Forward(request.target.clone())
+        Admission::Forward { target: request.target.clone(), host: None }
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
 use super::client::Client;
@@ -26,12 +25,12 @@ pub(super) enum Port {
 }
 
 /// Accepts until it is told to stop. An error of one accept (most often: too many open files) ends nothing.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, port: Port, stop: CancellationToken) {
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, port: Port) {
     let mut pause = Duration::from_millis(10);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = shared.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {

@@ -119,7 +119,6 @@ pub struct Proxy {
 #[derive(Clone, Debug)]
 pub struct RunningProxy {
     shared: Arc<Shared>,
-    stop: CancellationToken,
 }
 
 /// What every connection's task reads.
@@ -140,6 +139,8 @@ struct Shared {
     added: Arc<[(HeaderName, HeaderValue)]>,
     added_lines: Vec<u8>,
     tasks: TaskTracker,
+    /// Cancelled when nothing new is begun any more.
+    stop: CancellationToken,
 }
 
 impl Proxy {
@@ -195,6 +196,7 @@ impl Proxy {
             added,
             added_lines,
             tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
         });
         Ok(Self { listeners, address, shared })
     }
@@ -214,10 +216,9 @@ impl Proxy {
     /// Begins to accept.
     #[must_use]
     pub fn spawn(self) -> RunningProxy {
-        let stop = CancellationToken::new();
-        let running = RunningProxy { shared: Arc::clone(&self.shared), stop: stop.clone() };
+        let running = RunningProxy { shared: Arc::clone(&self.shared) };
         for (listener, port) in self.listeners {
-            tokio::spawn(listen::accept(Arc::clone(&self.shared), listener, port, stop.clone()));
+            tokio::spawn(listen::accept(Arc::clone(&self.shared), listener, port));
         }
         running
     }
@@ -269,7 +270,7 @@ impl RunningProxy {
     /// Stops accepting, lets running exchanges end within `grace`, then ends what is left. Says whether all ended by
     /// themselves.
     pub async fn drain(&self, grace: Duration) -> bool {
-        self.stop.cancel();
+        self.shared.stop.cancel();
         self.shared.tasks.close();
         for live in self.shared.journal.live() {
             live.drain.cancel();

@@ -1,6 +1,8 @@
 //! What the proxy itself says to a client: one place that turns a reason into a status, a sentence and a
 //! `Proxy-Status` (RFC 9209).
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
@@ -136,7 +138,7 @@ impl Answer {
         );
         match self.realm {
             Some(realm) => {
-                text.push_str(&format!("Proxy-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n"));
+                let _ = write!(text, "Proxy-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n");
             }
             None => text.push_str("Connection: close\r\n"),
         }

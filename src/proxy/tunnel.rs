@@ -16,8 +16,23 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// A draining tunnel closes after so long without bytes.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// How a tunnel ended. An end that is not clean must reach both sides as a cut: what ends in order looks whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    pub(crate) clean: bool,
+}
+
+fn cut(end: End) -> Ended {
+    Ended { end, clean: false }
+}
+
+fn clean(end: End) -> Ended {
+    Ended { end, clean: true }
+}
+
 /// Passes bytes both ways until both directions have ended; each end is passed on as a half-close.
-pub(crate) async fn run<C, O>(live: &Live, client: C, origin: O) -> End
+pub(crate) async fn run<C, O>(live: &Live, client: C, origin: O) -> Ended
 where
     C: AsyncRead + AsyncWrite,
     O: AsyncRead + AsyncWrite,
@@ -26,12 +41,16 @@ where
     let (mut origin_reader, mut origin_writer) = tokio::io::split(origin);
     let up = async {
         let flow = pump(&mut client_reader, &mut origin_writer, &mut ToEnd, &[], live.up()).await;
-        let _ = origin_writer.shutdown().await;
+        if flow.is_ok() {
+            let _ = origin_writer.shutdown().await;
+        }
         flow
     };
     let down = async {
         let flow = pump(&mut origin_reader, &mut client_writer, &mut ToEnd, &[], live.down()).await;
-        let _ = client_writer.shutdown().await;
+        if flow.is_ok() {
+            let _ = client_writer.shutdown().await;
+        }
         flow
     };
     both(live, up, down, live.up(), live.down()).await
@@ -44,7 +63,7 @@ pub(crate) async fn both(
     down: impl Future<Output = Result<Flow, PumpError>>,
     sent: &AtomicU64,
     received: &AtomicU64,
-) -> End {
+) -> Ended {
     let moved = || sent.load(Ordering::Relaxed).wrapping_add(received.load(Ordering::Relaxed));
     let still = async |limit: Duration| {
         let mut before = moved();
@@ -71,7 +90,7 @@ pub(crate) async fn both(
                 up_open = false;
                 match flow {
                     Ok(_) => drop(first.get_or_insert_with(|| End::client("closed"))),
-                    Err(PumpError::Read(error)) => return End::client(error.to_string()),
+                    Err(PumpError::Read(error)) => return cut(End::client(error.to_string())),
                     // What it sent before it stopped reading still belongs to the client.
                     Err(PumpError::Write(error)) => drop(first.get_or_insert_with(|| End::origin(error.to_string()))),
                 }
@@ -80,16 +99,16 @@ pub(crate) async fn both(
                 down_open = false;
                 match flow {
                     Ok(_) => drop(first.get_or_insert_with(|| End::origin("closed"))),
-                    Err(PumpError::Read(error)) => return End::origin(error.to_string()),
-                    Err(PumpError::Write(error)) => return End::client(error.to_string()),
+                    Err(PumpError::Read(error)) => return cut(End::origin(error.to_string())),
+                    Err(PumpError::Write(error)) => return cut(End::client(error.to_string())),
                 }
             }
-            () = live.kill.cancelled() => return End::middlebox("ended"),
-            () = &mut drained => return End::middlebox("drained"),
-            () = &mut idle => return End::middlebox("nothing moved for an hour"),
+            () = live.kill.cancelled() => return cut(End::middlebox("ended")),
+            () = &mut drained => return clean(End::middlebox("drained")),
+            () = &mut idle => return clean(End::middlebox("nothing moved for an hour")),
         }
     }
-    first.unwrap_or_else(|| End::middlebox("ended"))
+    clean(first.unwrap_or_else(|| End::middlebox("ended")))
 }
 
 #[cfg(test)]
@@ -116,7 +135,7 @@ mod tests {
         let mut answered = String::new();
         client.read_to_string(&mut answered).await.unwrap();
         assert_eq!(answered, "answer");
-        assert_eq!(running.await.unwrap(), End::client("closed"));
+        assert_eq!(running.await.unwrap(), clean(End::client("closed")));
         drop(recording);
         assert_eq!((journal.records(false)[0].bytes_up, journal.records(false)[0].bytes_down), (8, 6));
     }
@@ -127,9 +146,9 @@ mod tests {
         let recording = journal.open("127.0.0.1:1".parse().unwrap());
         let ((_client, inner), (outer, _origin)) = (duplex(64), duplex(64));
         recording.live().drain.cancel();
-        assert_eq!(run(recording.live(), inner, outer).await, End::middlebox("drained"));
+        assert_eq!(run(recording.live(), inner, outer).await, clean(End::middlebox("drained")));
         let ((_client, inner), (outer, _origin)) = (duplex(64), duplex(64));
         recording.live().kill.cancel();
-        assert_eq!(run(recording.live(), inner, outer).await, End::middlebox("ended"));
+        assert_eq!(run(recording.live(), inner, outer).await, cut(End::middlebox("ended")));
     }
 }

@@ -109,8 +109,8 @@ impl Chunks {
                     State::Size(size << 4 | hex(byte).unwrap_or_default(), digits + 1)
                 }
                 (State::Size(size, _) | State::Extension(size), b'\r') => State::SizeEnd(size),
-                (State::Size(size, _), b';' | b' ' | b'\t') => State::Extension(size),
-                (State::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => State::Extension(size),
+                (State::Size(size, _), b';' | b' ' | b'\t')
+                | (State::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => State::Extension(size),
                 (State::SizeEnd(size), b'\n') => {
                     self.line = 0;
                     if size == 0 { State::TrailerStart } else { State::Data(size) }
@@ -122,9 +122,8 @@ impl Chunks {
                 }
                 (State::TrailerStart, b'\r') => State::LastLf,
                 (State::TrailerStart | State::TrailerName, byte) if is_name(byte) => State::TrailerName,
-                (State::TrailerName, b':') => State::TrailerValue,
                 (State::TrailerValue, b'\r') => State::TrailerLf,
-                (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => State::TrailerValue,
+                (State::TrailerName, b':') | (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => State::TrailerValue,
                 (State::TrailerLf, b'\n') => State::TrailerStart,
                 (State::LastLf, b'\n') => return Passed::Complete(at),
                 _ => return Passed::Broken("the chunked body is malformed"),

@@ -316,6 +316,17 @@ impl RequestHead {
         }
     }
 
+    /// The same request with another `Host`: where it stood, else in front.
+    pub(crate) fn with_host(self, host: &str) -> Result<Self, HeadError> {
+        let Head { mut bytes, first_line, fields } = self.head;
+        let stood = fields.iter().find(|field| bytes[field.name.clone()].eq_ignore_ascii_case(b"host"));
+        match stood.map(|field| field.value.clone()) {
+            Some(value) => drop(bytes.splice(value, host.bytes())),
+            None => drop(bytes.splice(first_line.end + 2..first_line.end + 2, format!("Host: {host}\r\n").bytes())),
+        }
+        Self::parse(bytes)
+    }
+
     /// The head as it came.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.head.bytes
@@ -493,7 +504,7 @@ mod tests {
         assert_eq!(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").length("HEAD"), Ok(Length::Empty));
         assert_eq!(answer("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n").length("GET"), Ok(Length::Empty));
         assert_eq!(answer("HTTP/1.1 200\r\n\r\n").length("GET"), Ok(Length::ToEnd));
-        assert_eq!(answer("HTTP/1.0 200 OK\r\n\r\n").keeps_alive(), false);
+        assert!(!answer("HTTP/1.0 200 OK\r\n\r\n").keeps_alive());
         assert!(ResponseHead::parse(b"HTTP/1.1 2x0 OK\r\n\r\n".to_vec()).is_err());
         assert!(ResponseHead::parse(b"HTTP/1.1\r\n\r\n".to_vec()).is_err());
     }

@@ -15,6 +15,7 @@ use crate::net::{
     Destination, DialError, Filter, Flow, Parent, ParentFault, ParentSaid, Passed, PumpError, ToEnd, pump, read_some,
 };
 use crate::proxy::respond::Answer;
+use crate::proxy::tunnel::{self, Ended};
 
 /// How long a connection may stay without a request, and a request head incomplete.
 const IDLE: Duration = Duration::from_secs(600);
@@ -45,7 +46,11 @@ pub(crate) trait Gate {
 /// The answer of a [`Gate`].
 pub(crate) enum Admission {
     /// It goes to the origin with this target.
-    Forward(String),
+    Forward {
+        target: String,
+        /// What has to stand in `Host` instead of what stands there.
+        host: Option<String>,
+    },
     /// It is for another destination: the relay ends and hands it back.
     Elsewhere,
     /// It is refused with this answer.
@@ -94,8 +99,12 @@ impl Relay<'_> {
                 Ok(request) => request,
                 Err(end) => return end,
             };
-            let target = match gate.admit(&request) {
-                Admission::Forward(target) => target,
+            let (request, target) = match gate.admit(&request) {
+                Admission::Forward { target, host: None } => (request, target),
+                Admission::Forward { target, host: Some(host) } => match request.with_host(&host) {
+                    Ok(request) => (request, target),
+                    Err(error) => return self.bad_request(client, error).await,
+                },
                 Admission::Elsewhere => {
                     let mut head = request.into_bytes();
                     head.append(&mut client.buffer);
@@ -271,15 +280,13 @@ impl Relay<'_> {
             };
             match answered {
                 Answered::Done { keep: true } => {}
-                Answered::Done { keep: false } => break 'exchange closed(End::origin("closed after its answer"), true),
+                Answered::Done { keep: false } => break 'exchange closed(self.reason(request), true),
                 Answered::Upgraded => {
-                    break 'exchange closed(self.upgraded(client, origin, &sent, &received).await, true);
+                    let Ended { end, clean } = self.upgraded(client, origin, &sent, &received).await;
+                    break 'exchange closed(end, clean);
                 }
                 Answered::Closed { end, clean } => break 'exchange closed(end, clean),
                 Answered::Refuse(answer, end) => break 'exchange Step::End(self.refuse(client, answer, end).await),
-            }
-            if !request.keeps_alive() {
-                break 'exchange closed(End::client("asked for one answer only"), true);
             }
             if live.drain.is_cancelled() {
                 break 'exchange closed(End::middlebox("drained"), true);
@@ -304,6 +311,17 @@ impl Relay<'_> {
         step
     }
 
+    /// Who wanted the connection to close after an answer.
+    fn reason(&self, request: &RequestHead) -> End {
+        if !request.keeps_alive() {
+            End::client("asked for one answer only")
+        } else if self.recording.live().drain.is_cancelled() {
+            End::middlebox("drained")
+        } else {
+            End::origin("closed after its answer")
+        }
+    }
+
     /// After `101` the bytes pass untouched, each direction to its own end.
     async fn upgraded<C, O>(
         &self,
@@ -311,7 +329,7 @@ impl Relay<'_> {
         origin: &mut Side<O>,
         sent: &AtomicU64,
         received: &AtomicU64,
-    ) -> End
+    ) -> Ended
     where
         C: AsyncRead + AsyncWrite,
         O: AsyncRead + AsyncWrite,
@@ -319,15 +337,19 @@ impl Relay<'_> {
         let (early_up, early_down) = (std::mem::take(&mut client.buffer), std::mem::take(&mut origin.buffer));
         let up = async {
             let flow = pump(&mut client.reader, &mut origin.writer, &mut ToEnd, &early_up, sent).await;
-            let _ = origin.writer.shutdown().await;
+            if flow.is_ok() {
+                let _ = origin.writer.shutdown().await;
+            }
             flow
         };
         let down = async {
             let flow = pump(&mut origin.reader, &mut client.writer, &mut ToEnd, &early_down, received).await;
-            let _ = client.writer.shutdown().await;
+            if flow.is_ok() {
+                let _ = client.writer.shutdown().await;
+            }
             flow
         };
-        crate::proxy::tunnel::both(self.recording.live(), up, down, sent, received).await
+        tunnel::both(self.recording.live(), up, down, sent, received).await
     }
 }
 

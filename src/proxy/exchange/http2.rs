@@ -1,5 +1,6 @@
 //! Relaying HTTP/2 (RFC 9113): hyper on both legs, one stream for one stream, each with its own flow control.
 
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,14 +8,17 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http2::SendRequest;
+use hyper::rt::Executor;
 use hyper::server::conn::http2 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::journal::{End, Exchange, Pen, Told};
 use crate::proxy::respond::Answer;
@@ -25,7 +29,10 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// How long a draining connection may take for its running streams before the lab's grace period ends it.
 const LAST_STREAMS: Duration = Duration::from_secs(600);
 
-/// Relays streams until either side ends.
+/// How long hyper may take to say goodbye on both legs once the relay is over.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Relays streams until either side ends. Every exchange is in the record then.
 pub(crate) async fn relay<C, O>(
     pen: Pen,
     client: C,
@@ -37,7 +44,54 @@ where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     O: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let handshake = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+    let tasks = Tasks::default();
+    let live = Arc::clone(pen.live());
+    let end = streams(pen, client, origin, dropped, added, &tasks).await;
+    tasks.end(if live.kill.is_cancelled() { Duration::ZERO } else { GOODBYE }).await;
+    end
+}
+
+/// Hyper's own tasks, one for each stream and one for the origin's connection, none of which outlives the relay.
+#[derive(Clone, Debug, Default)]
+struct Tasks {
+    running: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    async fn end(self, patience: Duration) {
+        self.running.close();
+        if tokio::time::timeout(patience, self.running.wait()).await.is_err() {
+            self.stop.cancel();
+            self.running.wait().await;
+        }
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        let stop = self.stop.clone();
+        self.running.spawn(async move { drop(stop.run_until_cancelled_owned(task).await) });
+    }
+}
+
+async fn streams<C, O>(
+    pen: Pen,
+    client: C,
+    origin: O,
+    dropped: &'static [&'static str],
+    added: Arc<[(HeaderName, HeaderValue)]>,
+    tasks: &Tasks,
+) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    O: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = hyper::client::conn::http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(4 * STREAM_WINDOW)
@@ -50,7 +104,7 @@ where
     let live = pen.live().clone();
     let service = service_fn(move |request| forward(request, sender.clone(), pen.clone(), dropped, Arc::clone(&added)));
     let mut serving = pin!(
-        server::Builder::new(TokioExecutor::new())
+        server::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(4 * STREAM_WINDOW)
@@ -112,6 +166,7 @@ async fn forward(
     });
     let up = Arc::clone(&log);
     let mut request = request.map(|body| Counted { body, log: up, up: true });
+    drop_proxy_fields(request.headers_mut());
     for (name, value) in added.iter() {
         request.headers_mut().append(name.clone(), value.clone());
     }
@@ -125,10 +180,18 @@ async fn forward(
     // An error of the stream goes on as it is: hyper resets the client's stream with the origin's reason.
     let mut response = sender.send_request(request).await?;
     let _ = log.status.set(response.status().as_u16());
+    drop_proxy_fields(response.headers_mut());
     for name in dropped {
         response.headers_mut().remove(*name);
     }
     Ok(response.map(|body| Either::Left(Counted { body, log, up: false })))
+}
+
+/// What is meant for a proxy goes no further, as in HTTP/1.1.
+fn drop_proxy_fields(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("proxy-")).cloned() {
+        headers.remove(name);
+    }
 }
 
 /// One exchange; recorded when the last of its bodies is let go.

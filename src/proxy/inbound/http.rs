@@ -28,11 +28,19 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
             Some(recording) => recording,
             None => {
                 if client.ahead().is_empty() {
-                    let Ok(Ok(1..)) = timeout(REQUEST, client.read_ahead()).await else { return };
+                    let next = tokio::select! {
+                        next = timeout(REQUEST, client.read_ahead()) => next,
+                        () = shared.stop.cancelled() => return,
+                    };
+                    let Ok(Ok(1..)) = next else { return };
                 }
                 shared.journal.open(peer)
             }
         };
+        // Begun while the proxy is ending: too late for it to have been told.
+        if shared.stop.is_cancelled() {
+            recording.live().drain.cancel();
+        }
         let request = match read_request(&mut client, &recording).await {
             Ok(request) => request,
             Err(Unread::Ended(outcome, end)) => return recording.finish(outcome, end),
@@ -165,6 +173,10 @@ async fn plain(
             recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
             return None;
         }
+        () = recording.live().kill.cancelled() => {
+            connection::killed(client, recording);
+            return None;
+        }
     };
     let origin = match origin {
         Ok(origin) => origin,
@@ -236,12 +248,21 @@ impl Gate for OneDestination<'_> {
             // Each request carries its credentials (RFC 9110, 11.7.2): other ones are checked anew.
             _ if request.header("proxy-authorization") != self.authorization.as_deref() => Admission::Elsewhere,
             Ok((destination, _, path)) if destination == *self.destination => {
+                // The host that was decided on is the one that the origin is told (RFC 9112, 3.2.2).
+                let named = Destination::parse_or(request.host(), 80);
+                let host = (named.as_ref() != Ok(self.destination)).then(|| authority_of(&request.target).to_owned());
                 let whole = || request.target.split('#').next().unwrap_or_default().to_owned();
-                Admission::Forward(if self.absolute { whole() } else { path })
+                Admission::Forward { target: if self.absolute { whole() } else { path }, host }
             }
             Ok(_) | Err(_) => Admission::Elsewhere,
         }
     }
+}
+
+/// The authority of a target in absolute form.
+fn authority_of(target: &str) -> &str {
+    let rest = target.split_once("://").map_or("", |(_, rest)| rest);
+    &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
 }
 
 /// Destination, host as typed, and the origin-form target of a request in absolute form (RFC 9112, 3.2.2).
@@ -257,8 +278,7 @@ fn absolute_target(request: &RequestHead) -> Result<(Destination, String, String
         answer.hint = Some("https:// is reached with CONNECT".into());
         return Err(answer);
     }
-    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(split);
+    let (authority, path) = rest.split_at(authority_of(&request.target).len());
     let path = path.split('#').next().unwrap_or_default();
     let path = match path.as_bytes().first() {
         Some(b'/') => path.to_owned(),

@@ -19,11 +19,8 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Ends the client's TLS, and serves HTTP inside it. What is tunnelled inside may be TLS again; that is another's.
 pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
     let named = tokio::time::timeout(HANDSHAKE, server_name(&mut client)).await;
-    let host = match named {
-        Ok(Some(host)) => host,
-        Ok(None) | Err(_) => {
-            return recording.finish(Outcome::GaveUp, End::client("no complete ClientHello to the proxy"));
-        }
+    let Ok(Some(host)) = named else {
+        return recording.finish(Outcome::GaveUp, End::client("no complete ClientHello to the proxy"));
     };
     let host = host.unwrap_or_else(|| Host::Ip(shared.address.ip()));
     let forged = match shared.authority.forge(&host, None).await {

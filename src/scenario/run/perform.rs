@@ -18,6 +18,9 @@ use crate::scenario::format::{
 };
 use crate::simulation::{CertificateSeen, Enrollment, Fault};
 
+/// Makes a change of a pattern.
+type Make<'m> = &'m (dyn Fn(&str) -> Change + Sync);
+
 /// How long a command may run where its step says nothing.
 const COMMAND: Duration = Duration::from_secs(60);
 
@@ -229,7 +232,6 @@ impl Stage<'_> {
         let on = |text: &str| Change::Enable(Selector::new(text));
         let at = change.at;
         let add = |text: &str| Change::Add { rule: RuleSpec::new(text, Action::Bypass), at };
-        type Make<'m> = &'m dyn Fn(&str) -> Change;
         let groups: [(&str, &[Placed<String>], Make<'_>); 4] = [
             ("removed", &change.remove, &remove),
             ("off", &change.off, &off),

@@ -96,7 +96,7 @@ impl<'a> Stage<'a> {
         self.workstation.set_proxy(match setting {
             ProxySetting::On => Simulated::On(self.lab.proxy_address()),
             ProxySetting::Off => Simulated::Off,
-            ProxySetting::Pac => Simulated::On(self.lab.proxy_address()),
+            ProxySetting::Pac => Simulated::Pac(self.lab.pac()),
         });
     }
 }
@@ -140,7 +140,8 @@ pub(super) fn check_pattern(document: &Document, dialect: Dialect, pattern: &Pla
 
 fn known_profile(document: &Document, profile: &Placed<String>) -> Result<String, PlaceError> {
     let beside_file = beside(document, &profile.value);
-    let is_path = profile.value.contains(['/', '\\']) || profile.value.ends_with(".toml");
+    let is_toml = Path::new(&profile.value).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    let is_path = profile.value.contains(['/', '\\']) || is_toml;
     let name = if is_path { beside_file.display().to_string() } else { profile.value.clone() };
     match Profile::load(&name) {
         Ok(_) => Ok(name),

@@ -1,0 +1,102 @@
+//! The README says what is true today: its transcript is what the program prints, its commands exist, and every
+//! scenario that comes with the program stands in it.
+
+// What a test cannot read or start ends it, which is what a test is for.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+fn middlebox(arguments: &[&str]) -> (String, i32) {
+    let output = Command::new(env!("CARGO_BIN_EXE_middlebox")).args(arguments).current_dir(root()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (text, output.status.code().unwrap())
+}
+
+/// What differs from run to run is left out: pins and times.
+fn settled(text: &str) -> Vec<String> {
+    let settle = |word: &str| match word.strip_prefix("sha256/") {
+        Some(_) => "sha256/…".to_owned(),
+        None => word.to_owned(),
+    };
+    let line = |line: &str| {
+        let indent = line.len() - line.trim_start().len();
+        let mut words: Vec<_> = line.trim().split(' ').map(settle).collect();
+        for at in 1..words.len() {
+            if words[at] == "ms" {
+                "0".clone_into(&mut words[at - 1]);
+            }
+        }
+        format!("{}{}", " ".repeat(indent), words.join(" ")).trim_end().to_owned()
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_transcript_is_what_the_program_prints() {
+    let readme = readme();
+    let (_, rest) = readme.split_once("<!-- transcript: ").unwrap();
+    let (file, rest) = rest.split_once(" -->\n```text\n").unwrap();
+    let (transcript, _) = rest.split_once("\n```").unwrap();
+    let (story, code) = middlebox(&["run", file]);
+    assert_eq!(code, 0, "{story}");
+    let (story, transcript) = (settled(&story), settled(transcript));
+    let stands = story.windows(transcript.len()).any(|part| part == transcript);
+    assert!(stands, "the README's transcript:\n{}\n\nthe story:\n{}", transcript.join("\n"), story.join("\n"));
+}
+
+#[test]
+fn every_scenario_stands_in_it_with_its_own_words() {
+    let readme = readme();
+    let mut count = 0;
+    for entry in std::fs::read_dir(root().join("scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = |key: &str| {
+            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_once('"').unwrap().1.trim_end_matches('"').to_owned()
+        };
+        let file = Path::new("scenarios").join(path.file_name().unwrap());
+        let row = format!("| `{}` | {} | {} |", file.display(), line("name"), line("summary"));
+        assert!(readme.contains(&row), "the README lacks this row:\n{row}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} scenarios");
+}
+
+#[test]
+fn the_commands_that_it_names_exist() {
+    for command in ["run", "up", "bypass", "ca"] {
+        assert!(readme().contains(&format!("middlebox {command}")), "{command}");
+        let (help, code) = middlebox(&[command, "--help"]);
+        assert_eq!(code, 0, "{help}");
+    }
+    for (command, flag) in [("up", "--simulate"), ("up", "--ready-file"), ("up", "--policy"), ("run", "--junit")] {
+        assert!(readme().contains(flag), "{flag}");
+        assert!(middlebox(&[command, "--help"]).0.contains(flag), "{command} {flag}");
+    }
+}
+
+#[test]
+fn the_policy_that_it_shows_is_a_policy() {
+    let readme = readme();
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (policy, _) = rest.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    std::fs::write(&file, policy).unwrap();
+    let config = middlebox::policy::PolicyConfig { file: Some(file), ..Default::default() };
+    let store = middlebox::policy::PolicyStore::new(config).unwrap();
+    assert_eq!(store.current().rules().len(), 1);
+}
