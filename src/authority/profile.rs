@@ -138,8 +138,15 @@ struct Untrusted {
 pub struct TlsOffer {
     /// Protocol versions, lowest first.
     pub versions: Vec<TlsVersion>,
+    /// Protocol versions that the product offers to origins; both where it is not stated.
+    #[serde(default = "both_versions")]
+    pub origin_versions: Vec<TlsVersion>,
     /// ALPN protocols in order of preference (RFC 7301). Without `h2`, HTTP/2 is stripped on both legs.
     pub alpn: Vec<String>,
+}
+
+fn both_versions() -> Vec<TlsVersion> {
+    vec![TlsVersion::V1_2, TlsVersion::V1_3]
 }
 
 /// A version of TLS that a forged handshake can speak.

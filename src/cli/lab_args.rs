@@ -14,10 +14,10 @@ use super::state_folder::StateArgs;
 use super::token::TokenArgs;
 use super::words::words;
 use crate::authority::Permit;
-use crate::lab::{CaSource, LabConfig, acme};
-use crate::net::ResolveEntry;
+use crate::lab::{CaSource, ClientCertRule, LabConfig, ParentRule, acme};
+use crate::net::{Destination, ResolveEntry};
 use crate::policy::{Action, Dialect, OnChange, PolicyConfig};
-use crate::proxy::Credentials;
+use crate::proxy::{Authenticate, Credentials};
 use crate::scenario;
 use crate::simulation::OriginSpec;
 
@@ -37,6 +37,19 @@ pub(super) struct LabArgs {
     /// Where the control API and the dashboard listen, or `off` [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR|off", help_heading = "Serving")]
     control: Option<Control>,
+
+    /// Take connections here that the kernel redirects (nftables `redirect` or `tproxy`; Linux)
+    ///
+    /// For clients that know no proxy. What they want to reach is their original destination, and their SNI.
+    #[arg(long, value_name = "ADDR", value_parser = address::listen, help_heading = "Serving")]
+    transparent: Option<SocketAddr>,
+
+    /// Lead every connection to this port to one place; repeatable
+    ///
+    /// For clients that know no proxy either: `--forward 8443=acme.okta.com:443`, on loopback unless an address stands
+    /// before the port.
+    #[arg(long, value_name = "PORT=HOST:PORT", value_parser = address::forward, help_heading = "Serving")]
+    forward: Vec<(SocketAddr, Destination)>,
 
     /// Write addresses, CA files and simulated hosts to this file, as JSON, once it serves
     ///
@@ -79,9 +92,13 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "FILE", requires = "ca_key", help_heading = "Certificates")]
     ca_cert: Option<PathBuf>,
 
-    /// The private key of --ca-cert, PEM, not encrypted
+    /// The private key of --ca-cert, PEM
     #[arg(long, value_name = "FILE", requires = "ca_cert", help_heading = "Certificates")]
     ca_key: Option<PathBuf>,
+
+    /// The password of an encrypted --ca-key: the first line of this file
+    #[arg(long, value_name = "FILE", requires = "ca_key", help_heading = "Certificates")]
+    ca_key_password_file: Option<PathBuf>,
 
     /// Let the CA sign for this domain or network alone; repeatable
     ///
@@ -104,6 +121,21 @@ pub(super) struct LabArgs {
     /// `acme.okta.com:443:127.0.0.1:8443`.
     #[arg(long, value_name = "HOST:PORT:ADDR", help_heading = "Origins")]
     resolve: Vec<ResolveEntry>,
+
+    /// Go out through a proxy of your own network, bypassed connections as well; repeatable, the first match counts
+    ///
+    /// `http://`, `https://` or `socks5://`, with `user:password@` where it asks; `direct` goes without. A pattern before
+    /// it says for which hosts: `--parent '*.corp.example=direct' --parent http://proxy.corp.example:3128`.
+    #[arg(long, value_name = "[PATTERN=]URL|direct", help_heading = "Origins")]
+    parent: Vec<ParentRule>,
+
+    /// Trust the CAs in this PEM file for parents over TLS, too; repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Origins")]
+    parent_ca: Vec<PathBuf>,
+
+    /// Show this client certificate to origins that ask for one: PEM, with its key; repeatable
+    #[arg(long, value_name = "HOST=FILE", help_heading = "Origins")]
+    client_cert: Vec<ClientCertRule>,
 
     /// Simulate the origins, so that no internet is needed
     ///
@@ -132,6 +164,13 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     proxy_auth: Option<PathBuf>,
 
+    /// For which hosts --proxy-auth counts
+    ///
+    /// Products differ: behind some, a client that cannot answer a 407 fails for bypassed hosts, too. The CONNECT host
+    /// alone is asked about, before the client's hello.
+    #[arg(long, value_name = "WHEN", default_value = "always", value_parser = words::<Authenticate>(["always", "not-for-bypassed"]), requires = "proxy_auth", help_heading = "Access")]
+    authenticate: Authenticate,
+
     #[command(flatten)]
     token: TokenArgs,
 
@@ -149,7 +188,8 @@ impl LabArgs {
     pub(super) fn kept_ca(&self) -> Result<CaSource, CliError> {
         match (&self.ca_cert, &self.ca_key) {
             (Some(certificate), Some(key)) => {
-                Ok(CaSource::External { certificate: certificate.clone(), key: key.clone() })
+                let password = self.ca_key_password_file.clone();
+                Ok(CaSource::External { certificate: certificate.clone(), key: key.clone(), password })
             }
             _ => Ok(CaSource::State(self.state.folder()?)),
         }
@@ -178,6 +218,12 @@ impl LabArgs {
             origin_ca: self.origin_ca.clone(),
             resolve: self.resolve.clone(),
             simulate,
+            parents: self.parent.clone(),
+            parent_ca: self.parent_ca.clone(),
+            client_certs: self.client_cert.clone(),
+            transparent: self.transparent,
+            forward: self.forward.clone(),
+            authenticate: self.authenticate,
             on_change: self.on_change,
             allow_clients: self.allow_client.clone(),
             credentials,

@@ -9,8 +9,8 @@ mod vocabulary;
 pub use diagnosis::{Diagnosis, LeafAudit, Refusal, Signature, alert_name, diagnose};
 pub use history::{ClientKey, History};
 pub use record::{
-    ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts, OriginFacts, Stages,
-    Told, Via,
+    ClientCertificate, ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts,
+    OriginFacts, Stages, Told, Via,
 };
 pub use store::{Event, Journal, JournalLimits, Live, OwnedSubjects, Pen, Recording};
 pub use vocabulary::{Cause, Confidence, DecisionKind, Outcome};

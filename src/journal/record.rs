@@ -7,7 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{DecisionKind, Diagnosis, Outcome};
-use crate::net::{CertificateFacts, ClientHello, Destination};
+use crate::net::{CertificateFacts, ClientHello, Destination, Way};
 
 /// Everything known about one client connection; filled stage by stage, complete when the connection has ended.
 ///
@@ -118,7 +118,9 @@ pub struct DecisionFacts {
 /// The origin of an inspected connection, or the target of a tunnel.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct OriginFacts {
-    /// The address that was connected to.
+    /// How it was reached: `direct`, or the parent proxy, without its credentials.
+    pub by: Option<Way>,
+    /// The address that was connected to; the parent's, where it was reached through one.
     pub address: Option<SocketAddr>,
     /// The TLS version of the origin's leg.
     pub version: Option<String>,
@@ -128,8 +130,20 @@ pub struct OriginFacts {
     pub certificate: Option<CertificateFacts>,
     /// Whether its chain, name and time verified.
     pub trusted: Option<bool>,
+    /// Whether it asked for a client certificate, and what it got; none where it did not ask.
+    pub client_certificate: Option<ClientCertificate>,
     /// Why it is not trusted, or could not be reached.
     pub fault: Option<String>,
+}
+
+/// What an origin got that asked for a client certificate (RFC 8446, 4.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificate {
+    /// None: there is none for its host. The client's own cannot be presented by the middlebox.
+    Missing,
+    /// The one that is given for its host.
+    Presented,
 }
 
 /// The certificate that the middlebox made for the client.

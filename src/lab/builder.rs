@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{LabConfig, LabError, RunningLab, acme};
+use super::{LabConfig, LabError, ParentRule, RunningLab, acme};
 use crate::net::Destination;
 use crate::policy::{Action, OnChange, RuleSpec};
 use crate::simulation::OriginSpec;
@@ -91,6 +91,12 @@ impl LabBuilder {
     /// What happens to open connections when a rule changes.
     pub fn on_change(mut self, on_change: OnChange) -> Self {
         self.config.on_change = on_change;
+        self
+    }
+
+    /// Adds a rule for the way out, below those that are there.
+    pub fn parent(mut self, rule: ParentRule) -> Self {
+        self.config.parents.push(rule);
         self
     }
 

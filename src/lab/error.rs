@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::authority::{CaError, ProfileError};
 use crate::control::ControlError;
 use crate::policy::PolicyError;
-use crate::proxy::ProxyError;
+use crate::proxy::{ClientCertError, ProxyError};
 use crate::simulation::SimulationError;
 
 /// A lab could not be built.
@@ -26,10 +26,13 @@ pub enum LabError {
     /// The proxy does not start.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// A client certificate is of no use.
+    #[error(transparent)]
+    ClientCert(#[from] ClientCertError),
     /// The control API does not start.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// A file of CAs for origins is of no use.
+    /// A file of CAs for origins or parents is of no use.
     #[error("the CA file {path} cannot be used: {reason}")]
     OriginCa {
         /// The file.

@@ -29,6 +29,7 @@ mod control;
 mod error;
 mod files;
 mod keylog;
+mod outbound;
 mod pac;
 mod running;
 
@@ -49,15 +50,16 @@ pub use acme::acme;
 pub use builder::LabBuilder;
 pub use error::LabError;
 pub use files::TrustFiles;
+pub use outbound::{ClientCertRule, ClientCertRuleError, ParentRule, ParentRuleError};
 pub use pac::{PacFailure, PacProxy};
 pub use running::{RunningLab, Toggled};
 
-use crate::authority::{Authority, InspectionCa, Permit, Profile};
+use crate::authority::{Authority, InspectionCa, Password, Permit, Profile};
 use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
-use crate::net::{Destination, Dialer, ResolveEntry};
+use crate::net::{Destination, Dialer, Names, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
-use crate::proxy::{Credentials, Proxy, ProxyConfig};
+use crate::proxy::{Authenticate, Credentials, Proxy, ProxyConfig};
 use crate::simulation::{Internet, OriginSpec};
 
 /// How long a TCP connection to an origin may take, its look-up included.
@@ -82,10 +84,19 @@ pub struct LabConfig {
     pub permits: Vec<Permit>,
     /// CAs that are trusted for origins in addition, as PEM files.
     pub origin_ca: Vec<PathBuf>,
-    /// Whether the system's and Mozilla's roots are trusted for origins.
+    /// Whether the system's and Mozilla's roots are trusted for origins, and for parents over TLS.
     pub system_roots: bool,
-    /// Resolve overrides.
+    /// Resolve overrides (`--resolve`). A destination that has one, as every simulated host has, is reached directly.
     pub resolve: Vec<ResolveEntry>,
+    /// How other names are resolved.
+    pub names: Names,
+    /// Which hosts go through which parent proxy (`--parent [PATTERN=]URL|direct`), in order: inspected and bypassed
+    /// connections, plain tunnels and plain requests alike.
+    pub parents: Vec<ParentRule>,
+    /// CAs that are trusted for parents over TLS, beside the system's (`--parent-ca FILE`), as PEM files.
+    pub parent_ca: Vec<PathBuf>,
+    /// Certificates for origins that ask for one (`--client-cert HOST=FILE`); the first that is for a host counts.
+    pub client_certs: Vec<ClientCertRule>,
     /// The origins of the simulated internet; none is no simulated internet.
     pub simulate: Vec<OriginSpec>,
     /// What happens to open connections when a rule changes.
@@ -98,6 +109,8 @@ pub struct LabConfig {
     pub allow_clients: Vec<IpNet>,
     /// Users that may use the proxy.
     pub credentials: Option<Credentials>,
+    /// For which hosts they have to say who they are.
+    pub authenticate: Authenticate,
     /// Other ports of this program.
     pub own_ports: Vec<SocketAddr>,
     /// Whether idle connections to origins are kept for other clients.
@@ -125,6 +138,8 @@ pub enum CaSource {
         certificate: PathBuf,
         /// Its key.
         key: PathBuf,
+        /// The password of an encrypted key, as the first line of a file.
+        password: Option<PathBuf>,
     },
 }
 
@@ -141,12 +156,17 @@ impl Default for LabConfig {
             origin_ca: Vec::new(),
             system_roots: true,
             resolve: Vec::new(),
+            names: Names::system(),
+            parents: Vec::new(),
+            parent_ca: Vec::new(),
+            client_certs: Vec::new(),
             simulate: Vec::new(),
             on_change: OnChange::NewOnly,
             transparent: None,
             forward: Vec::new(),
             allow_clients: Vec::new(),
             credentials: None,
+            authenticate: Authenticate::Always,
             own_ports: Vec::new(),
             pool: false,
             keylog: None,
@@ -269,6 +289,16 @@ impl LabConfig {
             origin_roots.add_parsable_certificates(certificates);
         }
         let keylog = self.keylog.as_deref().map(keylog::KeyLogFile::open).transpose()?;
+        let keylog = keylog.map(|keylog| Arc::new(keylog) as Arc<dyn rustls::KeyLog>);
+        let mut dialer = Dialer::new(Arc::new(overrides), DIAL).with_names(self.names);
+        let mut parent_roots = RootCertStore::empty();
+        for path in &self.parent_ca {
+            parent_roots.add_parsable_certificates(read_certificates(path)?);
+        }
+        if let Some(routes) = outbound::routes(self.parents, parent_roots, self.system_roots, keylog.clone()) {
+            dialer = dialer.with_routes(routes);
+        }
+        let client_certs = self.client_certs.into_iter().map(ClientCertRule::read).collect::<Result<_, _>>()?;
         let journal = Journal::new(self.journal);
         let overseen = Arc::new(Overseen::new(authority.profile().name(), internet.as_ref()));
         // Before the proxy, which refuses to connect to ports of this program.
@@ -298,11 +328,13 @@ impl LabConfig {
             forward: self.forward,
             allow_clients: self.allow_clients,
             credentials: self.credentials,
+            authenticate: self.authenticate,
             own_ports,
             origin_roots,
             system_roots: self.system_roots,
-            dialer: Dialer::new(Arc::new(overrides), DIAL),
-            keylog: keylog.map(|keylog| Arc::new(keylog) as Arc<dyn rustls::KeyLog>),
+            dialer,
+            client_certs,
+            keylog,
             pool: self.pool,
             max_connections: self.max_connections,
         };
@@ -328,7 +360,10 @@ async fn make_authority(source: CaSource, profile: Arc<Profile>, permits: Vec<Pe
         let ca = match &source {
             CaSource::Memory => InspectionCa::in_memory(&profile, &permits)?,
             CaSource::State(folder) => InspectionCa::persisted(folder, &profile, &permits)?,
-            CaSource::External { certificate, key } => InspectionCa::external(certificate, key)?,
+            CaSource::External { certificate, key, password } => {
+                let password = password.as_deref().map(Password::read).transpose()?;
+                InspectionCa::external_with_password(certificate, key, password.as_ref())?
+            }
         };
         Ok(Authority::new(ca, profile)?)
     };

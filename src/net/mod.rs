@@ -3,20 +3,28 @@
 
 mod certificate;
 mod dial;
+mod dialled;
 mod hello;
 mod host;
+mod names;
+mod parent;
 mod pin;
 mod prefixed;
 mod pump;
 mod resolve;
 mod tap;
+mod through;
 
 pub use certificate::{CertificateError, CertificateFacts, pem};
-pub use dial::{DialError, Dialer};
+pub use dial::{DialError, Dialer, Routes};
+pub use dialled::Dialled;
 pub use hello::{ClientHello, FirstBytes, MAX_HELLO, read_first_bytes};
 pub use host::{Destination, Host, HostError};
+pub use names::Names;
+pub use parent::{Parent, ParentError, ParentKind, Way};
 pub use pin::{Pin, PinError};
 pub use prefixed::Prefixed;
 pub use pump::{Filter, Flow, Passed, PumpError, ToEnd, pump, read_some};
-pub use resolve::{Overrides, ResolveEntry, ResolveEntryError};
+pub use resolve::{Overrides, ResolveEntry, ResolveEntryError, ResolveHosts};
 pub use tap::{Record, Tap, TapHandle, Trace, WireEnd};
+pub use through::{ParentFault, ParentSaid, ParentTls};

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::matcher::Matcher;
 use super::standing::{Assumption, Standing};
+use crate::net::{Destination, Host};
 
 /// A pattern that a dialect has read once and that is compared many times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +195,16 @@ impl Pattern {
     #[must_use]
     pub fn matches_address(&self, address: IpAddr) -> bool {
         self.matcher.matches_address(address)
+    }
+
+    /// Whether it covers a destination, by its host as it is written and its port.
+    #[must_use]
+    pub fn covers(&self, destination: &Destination) -> bool {
+        let host = match &destination.host {
+            Host::Name(name) => self.matches_name(name),
+            Host::Ip(address) => self.matches_address(address.to_canonical()),
+        };
+        host && self.port().is_none_or(|port| port == destination.port)
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -17,8 +16,10 @@ use super::respond::Answer;
 use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
 use super::{Shared, intercept};
-use crate::journal::{DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via};
-use crate::net::{ClientHello, Destination, Host};
+use crate::journal::{
+    ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
+};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -46,6 +47,17 @@ pub(super) fn admit(shared: &Shared, recording: &Recording, inbound: &Inbound) -
         return Err(Answer::blocked(&inbound.destination.host.to_string(), &decision.why.to_string()));
     }
     Ok(())
+}
+
+/// Whether a `CONNECT` to this host will be bypassed, as far as that can be told before the client's hello: the host is
+/// asked about with the SNI assumed to be the same. Where the policy needs to know more, it will not.
+pub(super) fn is_bypassed_by_name(shared: &Shared, inbound: &Inbound) -> bool {
+    let sni = match inbound.typed.as_deref() {
+        Some(name) if inbound.destination.host.name().is_some() => Sni::Name(name),
+        Some(_) | None => Sni::Absent,
+    };
+    let asked = shared.policy.decide(&subjects(inbound, sni, None, None));
+    matches!(asked, Asked::Decided(decision) if decision.action == Action::Bypass)
 }
 
 /// What can be said against plain requests to a destination.
@@ -88,7 +100,7 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
             let outcome = if bytes == 0 { Outcome::Unused } else { Outcome::GaveUp };
             recording.finish(outcome, End::client(how));
         }
-        Peeked::Unreachable(error) => fail_unreached(client, recording, &error),
+        Peeked::Unreachable(error) => fail_unreached(shared, client, recording, &error),
     }
 }
 
@@ -115,7 +127,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             };
             let origin = match origin {
                 Ok(origin) => origin,
-                Err(error) => return fail_unreached(client, recording, &error),
+                Err(error) => return fail_unreached(shared, client, recording, &error),
             };
             note_origin_address(recording, &origin);
             recording.finish(Outcome::Bypassed, through(recording, client, origin).await);
@@ -130,7 +142,7 @@ async fn plain_tunnel(
     client: Client,
     recording: &Recording,
     inbound: &Inbound,
-    origin: Option<TcpStream>,
+    origin: Option<Dialled>,
 ) {
     if decide(shared, recording, inbound, None).await == Action::Block {
         recording.note(|record| record.told = Some(Told::Reset));
@@ -142,7 +154,7 @@ async fn plain_tunnel(
         None => tokio::select! {
             origin = dial(shared, &inbound.destination) => match origin {
                 Ok(origin) => origin,
-                Err(error) => return fail_unreached(client, recording, &error),
+                Err(error) => return fail_unreached(shared, client, recording, &error),
             },
             () = recording.live().kill.cancelled() => return killed(client, recording),
         },
@@ -152,11 +164,11 @@ async fn plain_tunnel(
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(pen: &Pen, mut client: Client, mut origin: TcpStream) -> End {
+async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
     let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin)).await;
     if !clean {
         client.reset();
-        let _ = origin.set_zero_linger();
+        origin.reset();
     } else if end.by == "middlebox" {
         // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
         let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
@@ -267,16 +279,9 @@ fn note_decision(
     recording.decided(owned, facts);
 }
 
-/// Connects to a destination, but never to this program itself.
-pub(super) async fn dial(shared: &Shared, destination: &Destination) -> Result<TcpStream, UpstreamError> {
-    let stream = shared.upstream.dialer().dial(destination).await?;
-    if let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) {
-        let here = peer.ip().is_loopback() || peer.ip() == local.ip();
-        if here && shared.own_ports().any(|port| port == peer.port()) {
-            return Err(UpstreamError::OwnPort(destination.clone()));
-        }
-    }
-    Ok(stream)
+/// Connects to a destination in the way that is chosen for it, but never to this program itself.
+pub(super) async fn dial(shared: &Shared, destination: &Destination) -> Result<Dialled, UpstreamError> {
+    Ok(shared.upstream.dialer().dial(destination).await?)
 }
 
 /// Whether a destination is this program by its literal text; what names resolve to is seen when they are dialled.
@@ -288,19 +293,45 @@ fn is_own_port_by_name(shared: &Shared, destination: &Destination) -> bool {
     here && shared.own_ports().any(|port| port == destination.port)
 }
 
-pub(super) fn note_origin_address(pen: &Pen, origin: &TcpStream) {
-    let address = origin.peer_addr().ok();
-    pen.note(|record| record.origin.get_or_insert_default().address = address);
+pub(super) fn note_origin_address(pen: &Pen, origin: &Dialled) {
+    pen.note(|record| {
+        let facts = record.origin.get_or_insert_default();
+        (facts.by, facts.address) = (Some(origin.by().clone()), Some(origin.peer()));
+    });
     pen.stage(|stages| &mut stages.connected);
 }
 
-/// Inside a tunnel nothing can be said in HTTP: an origin that cannot be reached is a reset.
-fn fail_unreached(client: Client, recording: &Recording, error: &UpstreamError) {
-    let outcome = if matches!(error, UpstreamError::OwnPort(_)) { Outcome::Blocked } else { Outcome::Failed };
+/// Notes which way led to no connection, and why.
+pub(super) fn note_unreached(shared: &Shared, recording: &Recording, error: &UpstreamError) {
     recording.note(|record| {
-        record.told = Some(Told::Reset);
-        record.origin.get_or_insert_default().fault = Some(error.to_string());
+        let by = record.destination.as_ref().map(|destination| shared.upstream.dialer().way(destination));
+        let facts = record.origin.get_or_insert_default();
+        facts.by = by;
+        facts.fault = Some(error.to_string());
+        if let UpstreamError::ClientCertificate { given, .. } = error {
+            facts.client_certificate = Some(*given);
+            record.notes.push(client_certificate_note(*given).to_owned());
+        }
     });
+}
+
+/// What is remarked of an origin that asks for a client certificate.
+pub(super) fn client_certificate_note(given: ClientCertificate) -> &'static str {
+    match given {
+        ClientCertificate::Missing => {
+            "the origin asks for a client certificate, which inspection cannot present: bypass it, or give one with \
+             --client-cert"
+        }
+        ClientCertificate::Presented => "the origin asks for a client certificate, and got the one given for its host",
+    }
+}
+
+/// Inside a tunnel nothing can be said in HTTP: an origin that cannot be reached is a reset.
+fn fail_unreached(shared: &Shared, client: Client, recording: &Recording, error: &UpstreamError) {
+    let own_port = matches!(error, UpstreamError::Dial(DialError::OwnPort(_)));
+    let outcome = if own_port { Outcome::Blocked } else { Outcome::Failed };
+    note_unreached(shared, recording, error);
+    recording.note(|record| record.told = Some(Told::Reset));
     recording.finish(outcome, End::middlebox(error.to_string()));
     client.reset();
 }

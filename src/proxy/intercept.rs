@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Shared;
 use super::client::Client;
-use super::connection::{dial, name_of};
+use super::connection::{client_certificate_note, dial, name_of, note_origin_address, note_unreached};
 use super::exchange::{Admission, Gate, Relay, RelayEnd, RequestHead, Side, answer_all, relay_http2};
 use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
@@ -31,7 +30,7 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{CertificateFacts, ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -87,10 +86,11 @@ fn offered(shared: &Shared, hello: &ClientHello) -> Vec<Vec<u8>> {
 async fn open_origin(
     shared: &Shared,
     key: &OriginKey,
-    connected: impl FnOnce(SocketAddr),
+    connected: impl FnOnce(&Dialled),
 ) -> Result<OriginLeg, UpstreamError> {
     let stream = dial(shared, &key.destination).await?;
-    shared.upstream.open(key, stream, connected).await
+    connected(&stream);
+    shared.upstream.open(key, stream).await
 }
 
 /// Opens the origin's leg, marking the stages in the record.
@@ -103,20 +103,13 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
         recording.note(|record| record.notes.push("over a pooled connection to the origin".to_owned()));
         return Ok(leg);
     }
-    let leg = open_origin(shared, key, |address| {
-        recording.note(|record| record.origin.get_or_insert_default().address = Some(address));
-        recording.stage(|stages| &mut stages.connected);
-    })
-    .await;
+    let leg = open_origin(shared, key, |stream| note_origin_address(recording, stream)).await;
     match &leg {
         Ok(leg) => {
             recording.stage(|stages| &mut stages.origin_tls);
             note_origin(recording, &leg.origin);
         }
-        Err(error) => {
-            let fault = error.to_string();
-            recording.note(|record| record.origin.get_or_insert_default().fault = Some(fault));
-        }
+        Err(error) => note_unreached(shared, recording, error),
     }
     leg
 }
@@ -216,16 +209,19 @@ fn note_origin(pen: &Pen, origin: &KnownOrigin) {
     let certificate = CertificateFacts::of(&origin.leaf).ok();
     pen.note(|record| {
         record.origin = Some(OriginFacts {
+            by: Some(origin.by.clone()),
             address: Some(origin.address),
             version: Some(origin.version.to_owned()),
             alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
             certificate,
             trusted: Some(origin.trust == OriginTrust::Trusted),
+            client_certificate: origin.client_certificate,
             fault: match &origin.trust {
                 OriginTrust::Trusted => None,
                 OriginTrust::Untrusted(fault) => Some(fault.to_string()),
             },
         });
+        record.notes.extend(origin.client_certificate.map(|given| client_certificate_note(given).to_owned()));
     });
 }
 
@@ -405,7 +401,7 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
     } else {
         let mut client = Side::new(observed, Vec::new());
         let mut origin = Side::new(leg.stream, Vec::new());
-        let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines };
+        let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines, parent: None };
         match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
             RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;

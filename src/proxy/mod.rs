@@ -5,6 +5,7 @@
 //! `exchange`. One [`Recording`](crate::journal::Recording) goes along the whole way.
 
 mod client;
+mod client_auth;
 mod connection;
 mod credentials;
 mod exchange;
@@ -20,18 +21,21 @@ mod tunnel;
 mod upstream;
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use rustls::crypto::CryptoProvider;
-use rustls::{KeyLog, RootCertStore, ServerConfig};
+use rustls::{KeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use client_auth::{ClientCert, ClientCertError};
 pub use credentials::{Credentials, CredentialsError};
 
 use crate::authority::{Authority, TlsVersion};
@@ -49,6 +53,8 @@ pub struct ProxyConfig {
     pub allow_clients: Vec<IpNet>,
     /// Users that may use it; none is everyone.
     pub credentials: Option<Credentials>,
+    /// For which hosts they have to say who they are.
+    pub authenticate: Authenticate,
     /// Where connections are taken that the kernel redirects here (Linux).
     pub transparent: Option<SocketAddr>,
     /// Addresses whose connections all go to one place.
@@ -61,12 +67,46 @@ pub struct ProxyConfig {
     pub system_roots: bool,
     /// How origins are reached.
     pub dialer: Dialer,
+    /// Certificates for origins that ask for one; the first that is for a host counts.
+    pub client_certs: Vec<ClientCert>,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
     pub keylog: Option<Arc<dyn KeyLog>>,
     /// Whether idle HTTP/1.1 connections to origins are kept for other clients.
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+}
+
+/// For which hosts the clients of a proxy with passwords have to say who they are. Products differ here, and a client
+/// that cannot answer a `407` works behind those alone that let bypassed hosts pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authenticate {
+    /// For every host.
+    #[default]
+    Always,
+    /// Not for hosts that are bypassed. That is decided before the `407`, and so before the client's hello: the policy
+    /// is asked about the `CONNECT` host alone, with the SNI assumed to be the same. A client that then sends another
+    /// SNI is decided on anew, as any, and is not asked again. Requests in absolute form are not bypassed, and SOCKS 5
+    /// asks before the host is known: both demand the password.
+    NotForBypassed,
+}
+
+/// A word is neither `always` nor `not-for-bypassed`.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("write `always` or `not-for-bypassed`")]
+pub struct AuthenticateError;
+
+impl FromStr for Authenticate {
+    type Err = AuthenticateError;
+
+    fn from_str(text: &str) -> Result<Self, AuthenticateError> {
+        match text {
+            "always" => Ok(Self::Always),
+            "not-for-bypassed" => Ok(Self::NotForBypassed),
+            _ => Err(AuthenticateError),
+        }
+    }
 }
 
 /// A proxy cannot start.
@@ -150,17 +190,11 @@ impl Proxy {
         let addresses: Vec<_> = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
         let address = addresses.first().copied().unwrap_or(config.listen);
         let own = addresses.iter().chain(&config.own_ports);
-        let ports = own.map(SocketAddr::port).collect();
+        let ports: Vec<_> = own.map(SocketAddr::port).collect();
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
-        let upstream = Upstream::new(
-            config.dialer.clone(),
-            (config.origin_roots.clone(), config.system_roots),
-            &provider,
-            keylog.clone(),
-            Duration::from_secs(20),
-        )?;
+        let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
         let mut added_lines = Vec::new();
@@ -286,21 +320,20 @@ impl Shared {
     }
 }
 
+fn protocol_versions(versions: &[TlsVersion]) -> Vec<&'static SupportedProtocolVersion> {
+    let supported = |version: &TlsVersion| match version {
+        TlsVersion::V1_2 => &rustls::version::TLS12,
+        TlsVersion::V1_3 => &rustls::version::TLS13,
+    };
+    versions.iter().map(supported).collect()
+}
+
 fn server_prototype(
     provider: &Arc<CryptoProvider>,
     authority: &Authority,
     keylog: Option<Arc<dyn KeyLog>>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let versions: Vec<_> = authority
-        .profile()
-        .tls()
-        .versions
-        .iter()
-        .map(|version| match version {
-            TlsVersion::V1_2 => &rustls::version::TLS12,
-            TlsVersion::V1_3 => &rustls::version::TLS13,
-        })
-        .collect();
+    let versions = protocol_versions(&authority.profile().tls().versions);
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&versions)?
         .with_no_client_auth()

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::Client;
 use super::upstream::UpstreamError;
-use crate::net::{ClientHello, FirstBytes, read_first_bytes};
+use crate::net::{ClientHello, Dialled, FirstBytes, read_first_bytes};
 
 /// A client that has said nothing for so long may be waiting for the origin to speak first (SMTP, SSH, MySQL): the
 /// origin is then connected to, and whoever speaks first decides.
@@ -23,7 +22,7 @@ pub(crate) enum Peeked {
     /// Something else; for TLS records that hold no hello, what is wrong with them.
     NotTls(Option<&'static str>),
     /// The origin spoke first: the connection to it, with its bytes still unread.
-    ServerFirst(TcpStream),
+    ServerFirst(Dialled),
     /// The client left without a byte, or inside its hello.
     Left { bytes: usize, how: String },
     /// The origin was dialled for a silent client, and cannot be reached.
@@ -33,7 +32,7 @@ pub(crate) enum Peeked {
 /// Reads until it is clear what the client speaks.
 pub(crate) async fn peek<D>(client: &mut Client, dial: impl FnOnce() -> D) -> Peeked
 where
-    D: Future<Output = Result<TcpStream, UpstreamError>>,
+    D: Future<Output = Result<Dialled, UpstreamError>>,
 {
     let deadline = Instant::now() + HELLO;
     let mut dial = Some(dial);
@@ -71,18 +70,18 @@ where
 
 enum Silent {
     ClientStirs,
-    OriginSpeaks(TcpStream),
+    OriginSpeaks(Dialled),
     Unreachable(UpstreamError),
 }
 
 async fn silent<D>(client: &mut Client, dial: impl FnOnce() -> D) -> Silent
 where
-    D: Future<Output = Result<TcpStream, UpstreamError>>,
+    D: Future<Output = Result<Dialled, UpstreamError>>,
 {
     if timeout(SERVER_FIRST, client.stirs()).await.is_ok() {
         return Silent::ClientStirs;
     }
-    let origin = tokio::select! {
+    let mut origin = tokio::select! {
         () = client.stirs() => return Silent::ClientStirs,
         dialled = dial() => match dialled {
             Ok(origin) => origin,
@@ -91,7 +90,7 @@ where
     };
     tokio::select! {
         () = client.stirs() => Silent::ClientStirs,
-        _ = origin.readable() => Silent::OriginSpeaks(origin),
+        () = origin.stirs() => Silent::OriginSpeaks(origin),
         () = tokio::time::sleep(HELLO) => Silent::ClientStirs,
     }
 }

@@ -7,11 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::upstream::{OriginKey, OriginLeg};
-use crate::net::read_some;
+use crate::net::{Dialled, read_some};
 
 /// Idle connections kept per origin.
 const PER_ORIGIN: usize = 32;
@@ -85,7 +84,7 @@ impl Idle {
 }
 
 /// Whether the origin has neither closed nor spoken since.
-async fn is_silent(stream: &mut TlsStream<TcpStream>) -> bool {
+async fn is_silent(stream: &mut TlsStream<Dialled>) -> bool {
     let mut unasked = Vec::new();
     let mut read = std::pin::pin!(read_some(stream, &mut unasked));
     poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending())).await

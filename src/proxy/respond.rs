@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::net::DialError;
+use crate::net::{DialError, ParentFault, ParentSaid};
 
 /// An answer of the proxy's own.
 #[derive(Clone, Debug)]
@@ -89,7 +89,21 @@ impl Answer {
             DialError::Resolve(_) => (StatusCode::BAD_GATEWAY, "dns_error"),
             DialError::Refused(_) => (StatusCode::BAD_GATEWAY, "connection_refused"),
             DialError::Timeout(..) => (StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
+            DialError::OwnPort(destination) => return Self::own_port(&destination.to_string()),
             DialError::Unreachable(..) => (StatusCode::BAD_GATEWAY, "destination_unavailable"),
+            DialError::Parent { fault, .. } => match fault {
+                ParentFault::Refused(ParentSaid::Http { status: 504, .. } | ParentSaid::Socks(6))
+                | ParentFault::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
+                ParentFault::Refused(_) => (StatusCode::BAD_GATEWAY, "http_request_denied"),
+                ParentFault::Credentials(_) | ParentFault::WrongCredentials(_) => {
+                    (StatusCode::BAD_GATEWAY, "proxy_configuration_error")
+                }
+                ParentFault::Tls(_) => (StatusCode::BAD_GATEWAY, "tls_protocol_error"),
+                ParentFault::Protocol(_) => (StatusCode::BAD_GATEWAY, "http_protocol_error"),
+                ParentFault::Unreachable(_) | ParentFault::Broken(_) => {
+                    (StatusCode::BAD_GATEWAY, "connection_terminated")
+                }
+            },
         };
         Self::new(status, kind, error.to_string())
     }

@@ -2,24 +2,33 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use quick_cache::sync::Cache;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::client_auth::{self, Answering, ClientCert};
+use super::observed::alert_in;
 use super::respond::Answer;
-use crate::authority::{OriginFault, OriginTrust};
-use crate::net::{Destination, DialError, Dialer, Host};
+use super::{ProxyConfig, protocol_versions};
+use crate::authority::{OriginFault, OriginTrust, TlsVersion};
+use crate::journal::ClientCertificate;
+use crate::net::{Destination, DialError, Dialer, Dialled, Host, Way};
+
+/// An origin's handshake has to be complete within this.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// An origin that asked for a client certificate has at least this long to refuse what it got, once.
+const JUDGEMENT: Duration = Duration::from_millis(500);
 
 /// Opens connections to origins, and remembers what they are like.
 #[derive(Debug)]
@@ -28,7 +37,7 @@ pub(crate) struct Upstream {
     verifier: Arc<OriginVerifier>,
     prototype: ClientConfig,
     known: Cache<OriginKey, Arc<KnownOrigin>>,
-    handshake_limit: Duration,
+    client_certs: Vec<ClientCert>,
 }
 
 /// What an origin is like may depend on all of these.
@@ -42,13 +51,16 @@ pub(crate) struct OriginKey {
 }
 
 /// What was seen of an origin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KnownOrigin {
+    pub(crate) by: Way,
     pub(crate) address: SocketAddr,
     pub(crate) leaf: CertificateDer<'static>,
     pub(crate) trust: OriginTrust,
     pub(crate) alpn: Option<Vec<u8>>,
     pub(crate) version: &'static str,
+    /// What it got where it asked for a client certificate; it has gone on with that.
+    pub(crate) client_certificate: Option<ClientCertificate>,
 }
 
 impl KnownOrigin {
@@ -61,7 +73,7 @@ impl KnownOrigin {
 /// An open connection to an origin.
 #[derive(Debug)]
 pub(crate) struct OriginLeg {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: TlsStream<Dialled>,
     pub(crate) origin: Arc<KnownOrigin>,
 }
 
@@ -70,23 +82,41 @@ pub(crate) struct OriginLeg {
 pub(crate) enum UpstreamError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{0} is a port of this proxy itself")]
-    OwnPort(Destination),
     #[error("{0} does not speak TLS as we do: {1}")]
     Tls(Destination, String),
     #[error("{0} did not complete a TLS handshake within {1:?}")]
     Timeout(Destination, Duration),
+    #[error("{}", client_certificate_fault(destination, *given, said))]
+    ClientCertificate { destination: Destination, given: ClientCertificate, said: String },
+}
+
+fn client_certificate_fault(destination: &Destination, given: ClientCertificate, said: &str) -> String {
+    match given {
+        ClientCertificate::Missing => {
+            format!("{destination} asks for a client certificate: cannot be inspected, bypass it ({said})")
+        }
+        ClientCertificate::Presented => format!("{destination} does not take the client certificate: {said}"),
+    }
 }
 
 impl UpstreamError {
     pub(crate) fn answer(&self) -> Answer {
         match self {
             Self::Dial(error) => Answer::unreachable(error),
-            Self::OwnPort(destination) => Answer::own_port(&destination.to_string()),
             Self::Tls(..) => Answer::bad_gateway("tls_protocol_error", self.to_string()),
             Self::Timeout(..) => {
                 let mut answer = Answer::bad_gateway("connection_timeout", self.to_string());
                 answer.status = http::StatusCode::GATEWAY_TIMEOUT;
+                answer
+            }
+            Self::ClientCertificate { given, .. } => {
+                let mut answer = Answer::bad_gateway("tls_alert_received", self.to_string());
+                answer.hint = Some(match given {
+                    ClientCertificate::Missing => {
+                        "--client-cert HOST=FILE gives the middlebox a certificate of its own to present".to_owned()
+                    }
+                    ClientCertificate::Presented => "--client-cert gives another".to_owned(),
+                });
                 answer
             }
         }
@@ -95,23 +125,25 @@ impl UpstreamError {
 
 impl Upstream {
     pub(crate) fn new(
-        dialer: Dialer,
-        (given, system): (RootCertStore, bool),
+        config: &ProxyConfig,
+        own_ports: &[u16],
+        versions: &[TlsVersion],
         provider: &Arc<CryptoProvider>,
-        keylog: Option<Arc<dyn KeyLog>>,
-        handshake_limit: Duration,
     ) -> Result<Self, rustls::Error> {
-        let verifier = Arc::new(OriginVerifier::new(given, system, provider)?);
+        let dialer = config.dialer.clone().avoiding(own_ports.iter().copied());
+        let verifier = Arc::new(OriginVerifier::new(config.origin_roots.clone(), config.system_roots, provider)?);
+        let answering = Answering { has_any: !config.client_certs.is_empty() };
         let mut prototype = ClientConfig::builder_with_provider(Arc::clone(provider))
-            .with_protocol_versions(rustls::ALL_VERSIONS)?
+            .with_protocol_versions(&protocol_versions(versions))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::new(answering));
         prototype.resumption = Resumption::in_memory_sessions(1024);
-        if let Some(keylog) = keylog {
-            prototype.key_log = keylog;
+        if let Some(keylog) = &config.keylog {
+            prototype.key_log = Arc::clone(keylog);
         }
-        Ok(Self { dialer, verifier, prototype, known: Cache::new(4096), handshake_limit })
+        let client_certs = config.client_certs.clone();
+        Ok(Self { dialer, verifier, prototype, known: Cache::new(4096), client_certs })
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -127,44 +159,70 @@ impl Upstream {
         self.known.remove(key);
     }
 
-    /// Opens a connection and does the handshake; `connected` hears when TCP stands.
-    pub(crate) async fn open(
-        &self,
-        key: &OriginKey,
-        stream: TcpStream,
-        connected: impl FnOnce(SocketAddr),
-    ) -> Result<OriginLeg, UpstreamError> {
-        let tls = |error: std::io::Error| UpstreamError::Tls(key.destination.clone(), error.to_string());
-        let address = stream.peer_addr().map_err(tls)?;
-        connected(address);
+    /// Does the handshake on an open connection.
+    pub(crate) async fn open(&self, key: &OriginKey, stream: Dialled) -> Result<OriginLeg, UpstreamError> {
+        let (by, address) = (stream.by().clone(), stream.peer());
         let mut config = self.prototype.clone();
         config.alpn_protocols.clone_from(&key.alpn);
         let name = key.name.server_name();
+        let asked_for = Destination::new(key.name.clone(), key.destination.port);
+        let certified = self.client_certs.iter().find(|cert| cert.is_for(&asked_for));
+        let begun = Instant::now();
         let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
-        let stream = tokio::time::timeout(self.handshake_limit, handshake)
+        let handshake = client_auth::watched(certified.map(|cert| Arc::clone(cert.certified())), handshake);
+        let (stream, asked) = tokio::time::timeout(HANDSHAKE, handshake)
             .await
-            .map_err(|_| UpstreamError::Timeout(key.destination.clone(), self.handshake_limit))?
-            .map_err(tls)?;
+            .map_err(|_| UpstreamError::Timeout(key.destination.clone(), HANDSHAKE))?;
+        let refused = |given: ClientCertificate, said: String| UpstreamError::ClientCertificate {
+            destination: key.destination.clone(),
+            given,
+            said,
+        };
+        let mut stream = match (stream, asked) {
+            (Ok(stream), _) => stream,
+            // In TLS 1.2 the origin judges before the handshake is complete. What is no alert and no end is our doing.
+            (Err(error), Some(given)) if alert_in(&error).is_some() || !is_rustls(&error) => {
+                return Err(refused(given, error.to_string()));
+            }
+            (Err(error), _) => return Err(UpstreamError::Tls(key.destination.clone(), error.to_string())),
+        };
+        let before = self.known.get(key);
+        let (_, connection) = stream.get_ref();
+        let version = version_name(connection.protocol_version());
+        // A session that is resumed was judged when it began.
+        let client_certificate = match connection.handshake_kind() {
+            Some(HandshakeKind::Resumed) => before.as_ref().and_then(|known| known.client_certificate),
+            _ => asked,
+        };
+        if let Some(given) = asked
+            && version == "TLS 1.3"
+            && before.as_ref().is_none_or(|known| known.client_certificate != asked)
+        {
+            let limit = JUDGEMENT.max(begun.elapsed() * 4);
+            if let Ok(Err(said)) = tokio::time::timeout(limit, client_auth::first_word(&mut stream)).await {
+                return Err(refused(given, said));
+            }
+        }
         let (_, connection) = stream.get_ref();
         let chain = connection.peer_certificates().unwrap_or_default();
         let alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
-        let version = version_name(connection.protocol_version());
         let leaf = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let trust = self.verifier.trust(&leaf, chain, &name);
-        let origin = match self.known.get(key) {
-            Some(known)
-                if known.leaf == leaf && known.trust == trust && known.alpn == alpn && known.address == address =>
-            {
-                known
-            }
+        let seen = KnownOrigin { by, address, leaf, trust, alpn, version, client_certificate };
+        let origin = match before {
+            Some(known) if *known == seen => known,
             _ => {
-                let seen = Arc::new(KnownOrigin { address, leaf, trust, alpn, version });
+                let seen = Arc::new(seen);
                 self.known.insert(key.clone(), Arc::clone(&seen));
                 seen
             }
         };
         Ok(OriginLeg { stream, origin })
     }
+}
+
+fn is_rustls(error: &std::io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
 }
 
 pub(crate) fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static str {

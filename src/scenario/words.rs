@@ -59,7 +59,7 @@ macro_rules! borrowed {
 borrowed! {
     Action { Inspect = "inspect", Bypass = "bypass", Block = "block", }
     OnChange { NewOnly = "new-only", Drain = "drain", Kill = "kill", }
-    App { OktaOrg = "okta-org", Static = "static", Echo = "echo", }
+    App { OktaOrg = "okta-org", Static = "static", Echo = "echo", Mtls = "mtls", }
     CertificateKind {
         Genuine = "genuine",
         Expired = "expired",

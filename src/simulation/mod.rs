@@ -8,7 +8,7 @@ pub mod internet;
 pub mod okta_verify;
 pub mod workstation;
 
-pub use internet::{Alpn, App, CertificateKind, Internet, Organization, OriginSpec, SimulationError};
+pub use internet::{Alpn, App, CertificateKind, ClientIdentity, Internet, Organization, OriginSpec, SimulationError};
 pub use okta_verify::{
     Call, CallName, CallResult, Caller, ClientProfile, EnrollOutcome, Enrollment, EnrollmentIds, OktaVerify, PinTable,
     PinTableError,

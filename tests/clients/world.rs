@@ -49,7 +49,7 @@ impl World {
 
     /// With an inspection CA of the user's own.
     pub(crate) async fn with_ca(certificate: &Path, key: &Path) -> Self {
-        let ca = CaSource::External { certificate: certificate.to_owned(), key: key.to_owned() };
+        let ca = CaSource::External { certificate: certificate.to_owned(), key: key.to_owned(), password: None };
         Self::of(Lab::builder().config(|config| config.ca = ca)).await
     }
 

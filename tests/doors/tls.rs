@@ -1,7 +1,7 @@
 //! TLS to the proxy itself, by HTTP/1.1 and by HTTP/2, by name and by address.
 
 use middlebox::journal::{Outcome, Told, Via};
-use middlebox::net::{Host, ResolveEntry};
+use middlebox::net::{Host, ResolveEntry, ResolveHosts};
 
 use crate::door::{status, to_proxy};
 use crate::support::client::{agreed, shown};
@@ -80,7 +80,7 @@ async fn tls_through_two_middleboxes_one_inside_the_other_is_inspected_by_both()
     // The outer tunnel leads to the inner proxy, to which TLS is spoken again; the outer one inspects neither.
     let inner = stage().origin(origin("site.test").answers(HELLO)).start().await;
     let to_inner =
-        ResolveEntry { host: Some(Host::parse("inner.test").unwrap()), port: 3128, addresses: vec![inner.proxy()] };
+        ResolveEntry { hosts: ResolveHosts::Exact(Host::parse("inner.test").unwrap()), port: 3128, addresses: vec![inner.proxy()] };
     let outer = stage().lab(|lab| lab.bypass("inner.test").config(|config| config.resolve.push(to_inner)));
     let outer = outer.start().await;
     let mut wire = to_proxy(&outer.client(), &[]).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use middlebox::journal::{ConnectionRecord, DecisionKind, Outcome};
 use middlebox::lab::{Lab, LabBuilder, LabError, RunningLab};
-use middlebox::net::{Host, ResolveEntry};
+use middlebox::net::{Host, ResolveEntry, ResolveHosts};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -55,7 +55,7 @@ impl StageBuilder {
         for origin in self.origins {
             let (host, port) = (Host::parse(&origin.host).unwrap(), origin.port);
             let address = origin.start(Report(sender.clone())).await;
-            resolve.push(ResolveEntry { host: Some(host), port, addresses: vec![address] });
+            resolve.push(ResolveEntry { hosts: ResolveHosts::Exact(host), port, addresses: vec![address] });
         }
         let lab = self.lab.origin_ca(roots).config(|config| {
             config.system_roots = false;

@@ -1,6 +1,7 @@
 //! Relaying HTTP/1.1 faithfully: heads keep their order and case, bodies pass byte for byte, both directions at once.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -10,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use super::framing::Body;
 use super::head::{self, HeadError, Length, RequestHead, ResponseHead, Version};
 use crate::journal::{End, Exchange, Pen, Told};
-use crate::net::{Filter, Flow, Passed, PumpError, ToEnd, pump, read_some};
+use crate::net::{
+    Destination, DialError, Filter, Flow, Parent, ParentFault, ParentSaid, Passed, PumpError, ToEnd, pump, read_some,
+};
 use crate::proxy::respond::Answer;
 use crate::proxy::tunnel::{self, Ended};
 
@@ -70,6 +73,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) dropped: &'static [&'static str],
     /// Whole header lines that are added to requests.
     pub(crate) added: &'a [u8],
+    /// The parent proxy that takes the requests in the place of their destination, with that.
+    pub(crate) parent: Option<(&'a Arc<Parent>, &'a Destination)>,
 }
 
 enum Step {
@@ -460,6 +465,20 @@ impl ToClient<'_, '_> {
                 Ok(response) => response,
                 Err(error) => return self.bad_answer(error),
             };
+            if response.status == 407
+                && let Some((parent, destination)) = self.relay.parent
+            {
+                // A challenge that is meant for us, and that the client could only answer with our secret.
+                let said =
+                    ParentSaid::Http { status: 407, reason: "Proxy Authentication Required".to_owned(), detail: None };
+                let wrong = parent.has_credentials();
+                let fault = if wrong { ParentFault::WrongCredentials(said) } else { ParentFault::Credentials(said) };
+                let (parent, destination) = (Arc::clone(parent), destination.clone());
+                let error = DialError::Parent { parent, destination, fault };
+                let why = error.to_string();
+                self.relay.recording.note(|record| record.origin.get_or_insert_default().fault = Some(why.clone()));
+                return Answered::Refuse(Answer::unreachable(&error), End::middlebox(why));
+            }
             let length = match response.length(&self.request.method) {
                 Ok(length) => length,
                 Err(error) => return self.bad_answer(error),

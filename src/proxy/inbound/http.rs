@@ -5,16 +5,17 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use super::{REQUEST, Stopped, read_more, refuse, short, tell};
+use super::{Inbound, REQUEST, Stopped, read_more, refuse, short, tell};
 use crate::journal::{End, Outcome, Pen, Recording, Via};
-use crate::net::Destination;
+use crate::net::{Destination, Way};
 use crate::proxy::client::Client;
 use crate::proxy::credentials::Proof;
 use crate::proxy::exchange::{
     Admission, Gate, Length, Relay, RelayEnd, RequestHead, Side, find_end, leading_empty_lines,
 };
 use crate::proxy::respond::Answer;
-use crate::proxy::{Shared, connection};
+use crate::proxy::upstream::UpstreamError;
+use crate::proxy::{Authenticate, Shared, connection};
 
 /// Serves requests until one of them takes the connection over. One record for each CONNECT, and one for each run of
 /// plain requests to one destination.
@@ -50,7 +51,8 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
             record.client.user_agent = request.header("user-agent").map(|name| short(name, 200));
             record.via = Some(if request.method == "CONNECT" { Via::Connect } else { Via::AbsoluteForm });
         });
-        if let Some(answer) = authenticate(shared, request.header("proxy-authorization")).await {
+        let tunnel = (request.method == "CONNECT").then_some(request.target.as_str());
+        if let Some(answer) = authenticate(shared, &recording, tunnel, request.header("proxy-authorization")).await {
             // A client that knows the password answers on the same connection, in a record of its own.
             tell(&mut client, &recording, &answer).await;
             recording.finish(Outcome::Blocked, End::middlebox(answer.detail.clone()));
@@ -106,9 +108,24 @@ fn is_foreign(ahead: &[u8]) -> bool {
     line.is_some_and(|line| !line.windows(8).any(|bytes| bytes == b" HTTP/1."))
 }
 
-/// The answer to a request that does not prove who sends it; none where that is not asked, or proven.
-pub(super) async fn authenticate(shared: &Shared, header: Option<&str>) -> Option<Answer> {
-    match shared.config.credentials.as_ref()?.check(header).await {
+/// The answer to a request that does not prove who sends it; none where that is not asked, or proven. `tunnel` is the
+/// target of a `CONNECT`.
+pub(super) async fn authenticate(
+    shared: &Shared,
+    pen: &Pen,
+    tunnel: Option<&str>,
+    header: Option<&str>,
+) -> Option<Answer> {
+    let credentials = shared.config.credentials.as_ref()?;
+    if shared.config.authenticate == Authenticate::NotForBypassed
+        && let Some(Ok((destination, typed))) = tunnel.map(connect_target)
+    {
+        let client = pen.note(|record| record.client.address.ip().to_canonical());
+        if connection::is_bypassed_by_name(shared, &Inbound { destination, typed: Some(typed), client }) {
+            return None;
+        }
+    }
+    match credentials.check(header).await {
         Proof::Right => None,
         Proof::Missing => Some(Answer::authenticate(false)),
         Proof::Wrong => Some(Answer::authenticate(true)),
@@ -162,7 +179,7 @@ async fn plain(
         return None;
     }
     let origin = tokio::select! {
-        origin = connection::dial(shared, &inbound.destination) => origin,
+        origin = shared.upstream.dialer().dial_for_requests(&inbound.destination) => origin.map_err(UpstreamError::from),
         () = client.left() => {
             recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
             return None;
@@ -175,18 +192,31 @@ async fn plain(
     let origin = match origin {
         Ok(origin) => origin,
         Err(error) => {
+            connection::note_unreached(shared, recording, &error);
             refuse(client, recording, &error.answer(), Outcome::Failed).await;
             return None;
         }
     };
     connection::note_origin_address(recording, &origin);
+    // An HTTP parent takes the requests as a proxy does: in absolute form, with credentials of ours.
+    let parent = match origin.by() {
+        Way::Parent(parent) if origin.is_forwarding() => Some(Arc::clone(parent)),
+        Way::Parent(_) | Way::Direct => None,
+    };
+    let login = parent.as_ref().and_then(|parent| parent.authorization());
+    let added = login.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
 
     let authorization = request.header("proxy-authorization").map(ToOwned::to_owned);
     client.put_back(request.into_bytes());
     let mut client = Side::new(client, Vec::new());
     let mut origin = Side::new(origin, Vec::new());
-    let mut gate = OneDestination { authorization, destination: &inbound.destination };
-    let relay = Relay { recording, dropped: &[], added: &[] };
+    let mut gate = OneDestination { authorization, destination: &inbound.destination, absolute: parent.is_some() };
+    let relay = Relay {
+        recording,
+        dropped: &[],
+        added: added.as_bytes(),
+        parent: parent.as_ref().map(|parent| (parent, &inbound.destination)),
+    };
     match Box::pin(relay.run(&mut client, &mut origin, &mut gate)).await {
         RelayEnd::Elsewhere => {
             recording.finish(Outcome::Plain, End::client("went on to another destination"));
@@ -219,6 +249,8 @@ struct OneDestination<'a> {
     /// The credentials that were checked where the run began.
     authorization: Option<String>,
     destination: &'a Destination,
+    /// Whether the requests go on to another proxy.
+    absolute: bool,
 }
 
 impl Gate for OneDestination<'_> {
@@ -226,11 +258,12 @@ impl Gate for OneDestination<'_> {
         match absolute_target(request) {
             // Each request carries its credentials (RFC 9110, 11.7.2): other ones are checked anew.
             _ if request.header("proxy-authorization") != self.authorization.as_deref() => Admission::Elsewhere,
-            Ok((destination, _, target)) if destination == *self.destination => {
+            Ok((destination, _, path)) if destination == *self.destination => {
                 // The host that was decided on is the one that the origin is told (RFC 9112, 3.2.2).
                 let named = Destination::parse_or(request.host(), 80);
                 let host = (named.as_ref() != Ok(self.destination)).then(|| authority_of(&request.target).to_owned());
-                Admission::Forward { target, host }
+                let whole = || request.target.split('#').next().unwrap_or_default().to_owned();
+                Admission::Forward { target: if self.absolute { whole() } else { path }, host }
             }
             Ok(_) | Err(_) => Admission::Elsewhere,
         }

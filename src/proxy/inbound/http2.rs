@@ -140,15 +140,16 @@ async fn open(
         record.client.device = header("middlebox-device").map(|name| short(name, 100));
         record.client.user_agent = header("user-agent").map(|name| short(name, 200));
     });
-    if let Some(answer) = authenticate(shared, header("proxy-authorization")).await {
+    let target = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    let tunnel = (request.method() == Method::CONNECT).then_some(target.as_str());
+    if let Some(answer) = authenticate(shared, recording, tunnel, header("proxy-authorization")).await {
         return Err((answer, Outcome::Blocked));
     }
     if request.method() != Method::CONNECT {
         let answer = Answer::method_not_allowed("over HTTP/2 this proxy serves CONNECT only; ask over HTTP/1.1");
         return Err((answer, Outcome::Failed));
     }
-    let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-    let (destination, typed) = connect_target(&authority).map_err(|answer| (answer, Outcome::Failed))?;
+    let (destination, typed) = connect_target(&target).map_err(|answer| (answer, Outcome::Failed))?;
     let inbound = connection::arrive(recording, Via::ConnectHttp2, destination, Some(typed));
     connection::admit(shared, recording, &inbound).map_err(|answer| (answer, Outcome::Blocked))?;
     Ok(inbound)

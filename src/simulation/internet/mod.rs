@@ -16,10 +16,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -31,7 +31,7 @@ use url::Url;
 use crate::net::{Destination, Host, Overrides, Pin};
 
 pub use okta_cell::Organization;
-pub use public_ca::CertificateKind;
+pub use public_ca::{CertificateKind, ClientIdentity};
 
 use okta_cell::Cell;
 pub(crate) use public_ca::OKTA_ZONES;
@@ -48,6 +48,9 @@ pub enum App {
     Static,
     /// Tells what it was sent: any path; `/echo`, `/drip?n=&ms=`, WebSocket at `/ws`; also without TLS.
     Echo,
+    /// The site of `static`, for clients alone that show a certificate of the simulated CA
+    /// ([`Internet::client_identity`]).
+    Mtls,
 }
 
 /// A protocol that an origin offers by ALPN (RFC 7301).
@@ -118,6 +121,7 @@ pub struct Internet {
     order: Vec<Host>,
     root: CertificateDer<'static>,
     root_pem: String,
+    ca: Arc<PublicCa>,
     gate: Gate,
 }
 
@@ -188,9 +192,10 @@ impl Internet {
                 let site = match (&organization, spec.app) {
                     (Some(organization), _) => Site::OktaOrg(organization.clone()),
                     (None, App::Echo) => Site::Echo,
-                    (None, App::OktaOrg | App::Static) => Site::Static,
+                    (None, App::OktaOrg | App::Static | App::Mtls) => Site::Static,
                 };
                 let origin = Arc::new(Origin { host: host.clone(), site, gate: gate.clone() });
+                let clients = (spec.app == App::Mtls).then(|| issued.ca.root().der().clone());
                 let tls = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let place = Place {
@@ -200,12 +205,13 @@ impl Internet {
                     organization: organization.clone(),
                 };
                 places.insert(host.clone(), place);
-                let acceptor = TlsAcceptor::from(Arc::new(tls_config(&provider, names, &spec.alpn)?));
+                let acceptor = TlsAcceptor::from(Arc::new(tls_config(&provider, names, &spec.alpn, clients.as_ref())?));
                 gate.spawn(serve::accept(tls, origin.clone(), Some(acceptor)));
                 gate.spawn(serve::accept(http, origin, None));
             }
         }
-        Ok(Self { places, order, root: issued.root, root_pem: issued.root_pem, gate })
+        let (root, root_pem) = (issued.ca.root().der().clone(), issued.ca.root().pem());
+        Ok(Self { places, order, root, root_pem, ca: issued.ca, gate })
     }
 
     /// Where every host of this internet is: port 443 with TLS, port 80 without.
@@ -235,6 +241,14 @@ impl Internet {
     #[must_use]
     pub fn organization(&self, host: &Host) -> Option<&Organization> {
         self.places.get(host)?.organization.as_ref()
+    }
+
+    /// A certificate for a client, which an `mtls` origin asks for.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn client_identity(&self, name: &str) -> Result<ClientIdentity, SimulationError> {
+        self.ca.issue_to_client(name)
     }
 
     /// The public root, PEM.
@@ -275,10 +289,26 @@ impl ResolvesServerCert for Names {
     }
 }
 
-fn tls_config(provider: &Arc<CryptoProvider>, names: Names, alpn: &[Alpn]) -> Result<ServerConfig, rustls::Error> {
+/// `clients` is the root of the certificates that clients have to show.
+fn tls_config(
+    provider: &Arc<CryptoProvider>,
+    names: Names,
+    alpn: &[Alpn],
+    clients: Option<&CertificateDer<'static>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let verifier = match clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(root) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(root.clone())?;
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?
+        }
+    };
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(rustls::ALL_VERSIONS)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(names));
     config.alpn_protocols = alpn
         .iter()
@@ -310,8 +340,7 @@ fn hosts_of(origins: &[OriginSpec]) -> Result<Vec<Host>, SimulationError> {
 
 struct Issued {
     leaves: Vec<((Identity, CertificateKind), Leaf)>,
-    root: CertificateDer<'static>,
-    root_pem: String,
+    ca: Arc<PublicCa>,
 }
 
 /// Issues each certificate once, all at the same time, off the runtime's threads.
@@ -336,5 +365,5 @@ async fn issue(origins: &[OriginSpec]) -> Result<Issued, SimulationError> {
     while let Some(done) = work.join_next().await {
         leaves.push(done.map_err(|_| SimulationError::Stopped)??);
     }
-    Ok(Issued { leaves, root: public.root().der().clone(), root_pem: public.root().pem() })
+    Ok(Issued { leaves, ca: public })
 }

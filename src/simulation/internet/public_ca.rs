@@ -1,5 +1,7 @@
 //! The certificate authority that everybody on the simulated internet trusts, and the certificates it issues.
 
+use std::fmt;
+
 use aws_lc_rs::rand;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
@@ -39,6 +41,42 @@ pub enum CertificateKind {
 pub(super) struct PublicCa {
     root: Certificate,
     intermediate: CertifiedIssuer<'static, KeyPair>,
+    /// Issues for clients alone.
+    clients: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate for a client of the simulated internet, with its key.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    chain: Vec<CertificateDer<'static>>,
+    key_pem: String,
+}
+
+impl ClientIdentity {
+    /// The certificate, its chain behind it, and last its private key, in PEM: what `--client-cert` takes.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let chain: String = self.chain.iter().map(crate::net::pem).collect();
+        chain + &self.key_pem
+    }
+
+    /// The certificate and its chain.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientIdentity").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PublicCa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicCa").finish_non_exhaustive()
+    }
 }
 
 /// Whom a certificate is issued for, with the shape that the genuine one has.
@@ -73,13 +111,34 @@ impl PublicCa {
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = CertifiedIssuer::self_signed(root, root_key)?;
 
-        let mut intermediate = ca_params(&format!("{label} TLS CA 1"), now - years(2), now + years(8));
-        intermediate.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        intermediate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        intermediate.use_authority_key_identifier_extension = true;
+        let below = |name: &str, usage: ExtendedKeyUsagePurpose| {
+            let mut params = ca_params(&format!("{label} {name}"), now - years(2), now + years(8));
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.extended_key_usages = vec![usage];
+            params.use_authority_key_identifier_extension = true;
+            CertifiedIssuer::signed_by(params, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?, &root)
+        };
+        let intermediate = below("TLS CA 1", ExtendedKeyUsagePurpose::ServerAuth)?;
+        let clients = below("Client CA 1", ExtendedKeyUsagePurpose::ClientAuth)?;
+        Ok(Self { root: root.as_ref().clone(), intermediate, clients })
+    }
+
+    /// Issues a certificate to a client of this name.
+    pub(super) fn issue_to_client(&self, name: &str) -> Result<ClientIdentity, SimulationError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let intermediate = CertifiedIssuer::signed_by(intermediate, key, &root)?;
-        Ok(Self { root: root.as_ref().clone(), intermediate })
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let now = OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = (now - Duration::days(1), now + Duration::days(365));
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial()?);
+        let leaf = params.signed_by(&key, &self.clients)?;
+        let chain = vec![leaf.der().clone(), self.clients.der().clone()];
+        Ok(ClientIdentity { chain, key_pem: key.serialize_pem() })
     }
 
     pub(super) fn root(&self) -> &Certificate {

@@ -125,7 +125,7 @@ async fn serve(mut client: TcpStream, state: Arc<State>) -> Option<()> {
         }
         Does::Tunnel | Does::Forge => {}
     }
-    let mut origin = state.dialer.dial(&destination).await.unwrap();
+    let mut origin = state.dialer.connect(&destination).await.unwrap();
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
     if does == Does::Tunnel {
         return copy_bidirectional(&mut client, &mut origin).await.map(|_| ()).ok();

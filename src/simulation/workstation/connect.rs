@@ -71,11 +71,11 @@ impl Approach<'_> {
             Fault::ProxyUnreachable { proxy: "(none)".to_owned(), reason: "the script names none".to_owned() };
         for directive in directives {
             last = match directive {
-                PacDirective::Direct => match dialer.dial(destination).await {
+                PacDirective::Direct => match dialer.connect(destination).await {
                     Ok(stream) => return Ok((Way::Direct(stream), destination.clone())),
                     Err(error) => Fault::of_dial(error, destination),
                 },
-                PacDirective::Proxy(proxy) => match dialer.dial(&proxy).await {
+                PacDirective::Proxy(proxy) => match dialer.connect(&proxy).await {
                     Ok(stream) => return Ok((Way::Proxy(stream), proxy)),
                     Err(error) => Fault::ProxyUnreachable { proxy: proxy.to_string(), reason: error.to_string() },
                 },
@@ -100,7 +100,7 @@ impl Approach<'_> {
                 200..=299 => return Ok(stream),
                 407 if attempt.is_none() && credentials.is_some() => {
                     // On a connection of its own: not every proxy keeps the first one open.
-                    let again = self.workstation.dialer().dial(proxy).await;
+                    let again = self.workstation.dialer().connect(proxy).await;
                     stream = again.map_err(|error| Fault::ProxyUnreachable {
                         proxy: proxy.to_string(),
                         reason: error.to_string(),
