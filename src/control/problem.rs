@@ -149,7 +149,7 @@ impl Problem {
     }
 
     fn bad_pattern(error: &PatternError) -> Self {
-        let PatternError { pattern, span, problem: _, mend } = error;
+        let PatternError { pattern, span, problem: _, mend, standing: _ } = error;
         let column = pattern.get(..span.start).map(|before| before.chars().count() + 1);
         Self {
             pattern: Some(pattern.as_str().into()),

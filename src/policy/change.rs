@@ -193,7 +193,7 @@ impl Selector {
         }
         let places: Vec<_> = match layers.dialect.parse(&self.0) {
             Ok(pattern) => {
-                let same = |rule: &Rule| rule.pattern.matcher == pattern.matcher && rule.pattern.port == pattern.port;
+                let same = |rule: &Rule| rule.pattern.matcher == pattern.matcher && rule.pattern.ports == pattern.ports;
                 present().filter(|(_, entry)| same(&entry.rule)).map(|(at, _)| at).collect()
             }
             Err(_) => Vec::new(),

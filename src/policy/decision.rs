@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::Action;
 use super::rule::{Hits, Rule, RuleId, Source, optional_text, shared_text};
+use super::standing::{Assumption, Standing};
 
 /// What is known of a connection so far.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +19,11 @@ pub struct Subjects<'a> {
     pub port: u16,
     /// What its ClientHello named.
     pub sni: Sni<'a>,
-    /// The original destination of a transparent connection. With a CONNECT host it is not looked at: a literal
-    /// target stands in `connect_host`, and an address that a name resolved to counts for nothing.
+    /// The original destination of a transparent connection or, where a dialect asks for it, the address that the
+    /// CONNECT host resolves to; `0.0.0.0` is one that could not be had. The native dialect looks at it only without a
+    /// CONNECT host: a literal target stands in `connect_host`, and what a name resolved to counts for nothing.
     pub address: Option<IpAddr>,
-    /// The names of the origin's certificate, once it has been fetched.
+    /// The names of the origin's certificate, once it has been fetched: the common name first, where there is one.
     pub certificate: Option<&'a [String]>,
     /// The client's own address.
     pub client: Option<IpAddr>,
@@ -73,6 +75,8 @@ pub struct Decision {
     pub subject: Option<Subject>,
     /// The reason, as a sentence for reports.
     pub why: Why,
+    /// How well it is known that the dialect's product decides like this. [`Why`] says what was assumed.
+    pub standing: Standing,
     /// The epoch of the policy that decided.
     pub epoch: u64,
 }
@@ -124,14 +128,34 @@ pub enum SubjectKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
     pub(super) reason: Reason,
-    pub(super) passed_over: Option<Box<PassedOver>>,
+    /// What few decisions have, kept apart so that the others stay small.
+    pub(super) aside: Option<Box<Aside>>,
+}
+
+/// What is to be said beside the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Aside {
+    pub(super) passed_over: Option<PassedOver>,
+    pub(super) assumptions: Vec<Assumption>,
 }
 
 /// What the action comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
+    /// What the product does by itself, whatever its rules say; a clause that says so.
+    BuiltIn(&'static str),
     Default(Action),
-    Rule { id: RuleId, pattern: Arc<str>, subject: Option<Subject> },
+    Rule {
+        id: RuleId,
+        pattern: Arc<str>,
+        subject: Option<Subject>,
+    },
+    /// A rule that takes away from the others.
+    Subtracted {
+        id: RuleId,
+        pattern: Arc<str>,
+        subject: Option<Subject>,
+    },
 }
 
 /// A bypass rule that matches the SNI alone, and so came to nothing.
@@ -157,8 +181,26 @@ impl Decision {
     /// The decision where no rule matches.
     #[must_use]
     pub fn by_default(action: Action, subject: Option<Subject>, epoch: u64) -> Self {
-        let why = Why { reason: Reason::Default(action), passed_over: None };
-        Self { action, rule: None, subject, why, epoch }
+        Self::without_rule(action, Reason::Default(action), subject, epoch)
+    }
+
+    pub(super) fn without_rule(action: Action, reason: Reason, subject: Option<Subject>, epoch: u64) -> Self {
+        let why = Why { reason, aside: None };
+        Self { action, rule: None, subject, why, standing: Standing::Established, epoch }
+    }
+
+    /// What was assumed where the product's reading is not established; nothing where it is.
+    #[must_use]
+    pub fn assumptions(&self) -> &[Assumption] {
+        self.why.assumptions()
+    }
+
+    pub(super) fn assume(&mut self, assumption: Assumption) {
+        self.standing = self.standing.max(assumption.standing);
+        let assumptions = &mut self.why.aside.get_or_insert_default().assumptions;
+        if !assumptions.contains(&assumption) {
+            assumptions.push(assumption);
+        }
     }
 
     /// The decision of one rule.
@@ -174,7 +216,14 @@ impl Decision {
             line: rule.line,
             hits: rule.hits.clone(),
         };
-        Self { action: rule.action, rule: Some(matched), subject, why: Why { reason, passed_over: None }, epoch }
+        let why = Why { reason, aside: None };
+        Self { action: rule.action, rule: Some(matched), subject, why, standing: Standing::Established, epoch }
+    }
+}
+
+impl Why {
+    fn assumptions(&self) -> &[Assumption] {
+        self.aside.as_ref().map_or(&[], |aside| &aside.assumptions)
     }
 }
 
@@ -197,10 +246,11 @@ impl fmt::Display for Subject {
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(PassedOver { id, subject, unmatched }) = self.passed_over.as_deref() {
+        let passed_over = self.aside.as_ref().and_then(|aside| aside.passed_over.as_ref());
+        if let Some(PassedOver { id, subject, unmatched }) = passed_over {
             write!(f, "rule {id} matches the {subject}, but not the {unmatched}; a bypass needs both; ")?;
         }
-        match (&self.reason, &self.passed_over) {
+        match (&self.reason, passed_over) {
             (Reason::Rule { id, pattern, subject: Some(subject) }, _) => {
                 write!(f, "`{pattern}` (rule {id}) matches the {subject}")
             }
@@ -209,7 +259,17 @@ impl fmt::Display for Why {
             }
             (Reason::Default(action), None) => write!(f, "no rule matches; the default is {action}"),
             (Reason::Default(action), Some(_)) => write!(f, "no other rule matches; the default is {action}"),
-        }
+            (Reason::BuiltIn(clause), _) => f.write_str(clause),
+            (Reason::Subtracted { id, pattern, subject }, _) => {
+                write!(f, "`{pattern}` (rule {id}) takes ")?;
+                match subject {
+                    Some(subject) => write!(f, "the {subject}")?,
+                    None => f.write_str("every connection")?,
+                }
+                f.write_str(" away from the rules before it")
+            }
+        }?;
+        self.assumptions().iter().try_for_each(|assumption| write!(f, "; {assumption}"))
     }
 }
 
@@ -361,6 +421,7 @@ mod tests {
                 "rule": {"id": "r1", "pattern": "*.okta.com", "note": null, "source": "command-line", "line": null},
                 "subject": {"kind": "sni", "text": "acme.okta.com"},
                 "why": "`*.okta.com` (rule r1) matches the SNI acme.okta.com",
+                "standing": "established",
                 "epoch": 1,
             })
         );

@@ -7,9 +7,12 @@ use serde::{Serialize, Serializer};
 use super::Policy;
 use super::condition::{Network, Ports};
 use super::decision::{Asked, Subject, Subjects};
-use super::pattern::{Matcher, Pattern};
+use super::dialects::Dialect;
+use super::matcher::{self, Matcher};
+use super::pattern::Pattern;
 use super::rule::{Rule, RuleId, RuleView};
-use super::view::{Standing, Target, View};
+use super::standing::{Assumption, Standing};
+use super::view::{Bearing, Target, View};
 
 /// A decision with what each rule had to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +30,37 @@ pub struct Explained {
     pub rule: RuleView,
     /// How it stands.
     pub verdict: Verdict,
+    /// How well that is known.
+    pub standing: Standing,
+    /// What was assumed where it is not established.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<Assumption>,
+}
+
+impl Explanation {
+    /// The rules as a person looks for them: what decides, then what nearly did, then the rest as written.
+    #[must_use]
+    pub fn nearest_first(&self) -> Vec<&Explained> {
+        let mut rules: Vec<&Explained> = self.rules.iter().collect();
+        rules.sort_by_key(|explained| explained.distance());
+        rules
+    }
+}
+
+impl Explained {
+    fn distance(&self) -> u8 {
+        match &self.verdict {
+            Verdict::Decides(_) => 0,
+            Verdict::Later { .. } => 1,
+            Verdict::NotBoth { .. } => 2,
+            Verdict::OtherPort { .. } => 3,
+            Verdict::OtherClient(_) => 4,
+            Verdict::Disabled => 5,
+            Verdict::OtherName { hint: Some(_), .. } => 6,
+            Verdict::OtherName { .. } if self.standing != Standing::Established => 7,
+            Verdict::OtherName { .. } => 8,
+        }
+    }
 }
 
 /// How one rule stands to a connection. Shown and serialised as a phrase that follows "rule r1".
@@ -74,28 +108,41 @@ impl Policy {
         let answer = self.dialect().ask(self, subjects);
         let view = answer.view;
         let decided = view.decide(self).rule.map(|rule| rule.id);
-        let explained = |rule: &Rule| Explained { rule: rule.view(), verdict: verdict(rule, &view, decided.as_ref()) };
+        let explained = |rule: &Rule| {
+            let bearing = view.bearing(rule);
+            let mut assumptions = view.assumptions(rule, bearing);
+            if matches!(bearing, Bearing::Applies | Bearing::OtherName) {
+                assumptions.extend(view.own_assumptions(bearing == Bearing::Applies).cloned());
+            }
+            let standing = assumptions.iter().map(|assumption| assumption.standing).max().unwrap_or_default();
+            Explained {
+                rule: rule.view(),
+                verdict: verdict(self.dialect(), rule, &view, decided.as_ref()),
+                standing,
+                assumptions,
+            }
+        };
         let rules = self.rules().iter().map(|rule| explained(rule)).collect();
         Explanation { asked: answer.asked, rules }
     }
 }
 
-fn verdict(rule: &Rule, view: &View<'_>, decided: Option<&RuleId>) -> Verdict {
+fn verdict(dialect: Dialect, rule: &Rule, view: &View<'_>, decided: Option<&RuleId>) -> Verdict {
     let named = view.subject_of(rule);
     let subject = named.map(super::view::Named::subject);
-    match (view.standing(rule), subject, &view.other) {
-        (Standing::Applies, subject, _) => match decided {
+    match (view.bearing(rule), subject, &view.other) {
+        (Bearing::Applies, subject, _) => match decided {
             Some(id) if *id != rule.id => Verdict::Later { decided_by: id.clone() },
             _ => Verdict::Decides(subject),
         },
-        (Standing::NotBoth, Some(matches), Some(other)) => Verdict::NotBoth { matches, unmatched: other.subject() },
-        (Standing::Disabled, ..) => Verdict::Disabled,
-        (Standing::OtherClient, ..) => Verdict::OtherClient(rule.clients.clone()),
-        (Standing::OtherPort, ..) => Verdict::OtherPort { pattern: rule.pattern.port(), ports: rule.ports.clone() },
-        (Standing::OtherName | Standing::NotBoth, subject, _) => {
+        (Bearing::NotBoth, Some(matches), Some(other)) => Verdict::NotBoth { matches, unmatched: other.subject() },
+        (Bearing::Disabled, ..) => Verdict::Disabled,
+        (Bearing::OtherClient, ..) => Verdict::OtherClient(rule.clients.clone()),
+        (Bearing::OtherPort, ..) => Verdict::OtherPort { pattern: rule.pattern.port(), ports: rule.ports.clone() },
+        (Bearing::OtherName | Bearing::NotBoth, subject, _) => {
             let hint = named.and_then(|named| match &named.target {
-                Target::Name(name) => near_miss(&rule.pattern, name),
-                Target::Address(_) => None,
+                Target::Name(name) => near_miss(dialect, &rule.pattern, name),
+                Target::Address(_) | Target::Wildcard(_) => None,
             });
             Verdict::OtherName { subject, hint }
         }
@@ -103,13 +150,32 @@ fn verdict(rule: &Rule, view: &View<'_>, decided: Option<&RuleId>) -> Verdict {
 }
 
 /// What people expect of a pattern by habit from other products, and what it does here.
-fn near_miss(pattern: &Pattern, name: &str) -> Option<String> {
+fn near_miss(dialect: Dialect, pattern: &Pattern, name: &str) -> Option<String> {
+    let is_below = |host: &str| matcher::is_below(name, host);
+    let mended = |what: String, mend: Option<String>| match mend {
+        Some(mend) => format!("{what}; {mend}"),
+        None => what,
+    };
     match &pattern.matcher {
         Matcher::Below(host) if **host == *name => {
-            Some(format!("it covers the names below {host} and not {host} itself; `.{host}` covers both"))
+            let under = format!("a.{host}");
+            let mend = dialect.entry_that_covers(host, &[host, &under]).map(|found| format!("`{found}` covers both"));
+            Some(mended(format!("it covers the names below {host} and not {host} itself"), mend))
         }
-        Matcher::Exact(host) if name.strip_suffix(&**host).is_some_and(|rest| rest.ends_with('.')) => {
-            Some(format!("it covers {host} alone; `.{host}` covers the names below as well"))
+        Matcher::Exact(host) if is_below(host) => {
+            let mend = dialect.entry_that_covers(host, &[host, name]);
+            let mend = mend.map(|found| format!("`{found}` covers the names below as well"));
+            Some(mended(format!("it covers {host} alone"), mend))
+        }
+        Matcher::Deeper { name: host, fewest, most } if **host == *name || is_below(host) => {
+            let reach = match (fewest, most) {
+                (0, most) => format!("it reaches {most} labels below {host}"),
+                (1, 1) => format!("it covers exactly one label below {host}"),
+                (fewest, most) if fewest == most => format!("it covers exactly {fewest} labels below {host}"),
+                (fewest, most) => format!("it covers {fewest} to {most} labels below {host}"),
+            };
+            let mend = dialect.entry_that_covers(host, &[name]).map(|found| format!("`{found}` covers this one"));
+            Some(mended(reach, mend))
         }
         _ => None,
     }

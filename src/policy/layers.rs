@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::condition::{Network, Ports};
 use super::dialects::Dialect;
 use super::file::PolicyFile;
-use super::pattern::{Matcher, PatternError};
+use super::matcher::Matcher;
+use super::pattern::{PatternError, PatternPorts};
 use super::rule::{Rule, RuleId, RuleIdError, RuleSpec, Source};
-use super::{Action, Policy};
+use super::{Action, NamesByAddress, Policy};
 
 /// Everything from which the policy in force is built. Cloned for each change, so that one that fails leaves no trace.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Layers {
     /// All rules in order, with those that were removed from the layers below.
     pub(super) entries: Vec<Entry>,
     next_id: u64,
+    /// The addresses that names are known to have.
+    pub(super) names: Arc<NamesByAddress>,
 }
 
 /// One rule with what was done to it while running.
@@ -44,7 +47,7 @@ pub(super) struct Entry {
 struct Likeness {
     own_id: Option<RuleId>,
     matcher: Matcher,
-    port: Option<u16>,
+    ports_of_pattern: PatternPorts,
     action: Action,
     ports: Vec<Ports>,
     clients: Vec<Network>,
@@ -55,7 +58,7 @@ impl Likeness {
         Self {
             own_id: Some(&rule.id).filter(|id| id.is_chosen()).cloned(),
             matcher: rule.pattern.matcher.clone(),
-            port: rule.pattern.port,
+            ports_of_pattern: rule.pattern.ports,
             action: rule.action,
             ports: rule.ports.clone(),
             clients: rule.clients.clone(),
@@ -101,6 +104,7 @@ impl Layers {
             file_default: None,
             entries: Vec::new(),
             next_id: 1,
+            names: Arc::default(),
         }
     }
 
@@ -123,7 +127,8 @@ impl Layers {
     }
 
     pub(super) fn compile(&self, epoch: u64) -> Policy {
-        Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect())
+        let policy = Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect());
+        Policy { names: Arc::clone(&self.names), ..policy }
     }
 
     /// Builds a rule of the live layer or the command line.
@@ -168,6 +173,7 @@ impl Layers {
     }
 
     /// Takes over a newly read file: its rules replace the file's layer, and what was done to them stays.
+    #[expect(clippy::mutable_key_type, reason = "an expression is equal by its text, which never changes")]
     pub(super) fn take_file(&mut self, file: PolicyFile) -> Result<(), RuleRefused> {
         let dialect = self.chosen_dialect.or(file.dialect).unwrap_or(Dialect::MIDDLEBOX);
         if dialect != self.dialect {

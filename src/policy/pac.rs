@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::condition::{Network, Ports};
 use super::dialects::Dialect;
-use super::pattern::Matcher;
+use super::matcher::Matcher;
 use super::rule::{Rule, RuleId};
 use super::{Action, Policy};
 use crate::net::Destination;
@@ -202,6 +202,15 @@ fn condition(rule: &Rule) -> String {
         Matcher::Below(name) => vec![format!("endsWith(host, \".{name}\")")],
         Matcher::Within(name) => vec![format!("host === \"{name}\""), format!("endsWith(host, \".{name}\")")],
         Matcher::Network(network) => vec![in_network(*network)],
+        // Only native patterns come here, and they have no other shapes.
+        Matcher::Deeper { .. }
+        | Matcher::Ends(_)
+        | Matcher::Glob(_)
+        | Matcher::Loopback
+        | Matcher::Never(_)
+        | Matcher::Plain
+        | Matcher::Regex(_)
+        | Matcher::Tokens(_) => vec!["false".to_owned()],
     };
     let port = rule.pattern.port().map(|port| format!("port === {port}"));
     let ports = rule.ports.iter().copied().map(in_ports).collect();

@@ -1,13 +1,16 @@
 //! Patterns, compiled: what a rule is compared with, whatever dialect it was written in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::Serialize;
 use thiserror::Error;
 
-use super::condition::Network;
+use super::matcher::Matcher;
+use super::standing::{Assumption, Standing};
 use crate::net::{Destination, Host};
 
 /// A pattern that a dialect has read once and that is compared many times.
@@ -15,22 +18,64 @@ use crate::net::{Destination, Host};
 pub struct Pattern {
     pub(super) text: Arc<str>,
     pub(super) matcher: Matcher,
-    pub(super) port: Option<u16>,
+    pub(super) ports: PatternPorts,
+    pub(super) remarks: Option<Arc<Remarks>>,
 }
 
-/// The shapes that patterns compile to. Each is one lookup in the index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Matcher {
-    /// Every host.
+/// The ports that a pattern is bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum PatternPorts {
+    #[default]
     Any,
-    /// This name alone.
-    Exact(Arc<str>),
-    /// Every name below this one, at any depth.
-    Below(Arc<str>),
-    /// This name and every name below it.
-    Within(Arc<str>),
-    /// Addresses.
-    Network(Network),
+    One(u16),
+    /// 80 and 443.
+    Web,
+}
+
+/// What few patterns have, kept apart so that the others stay small.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remarks {
+    pub(super) doubts: Vec<Doubt>,
+    pub(super) warnings: Vec<PatternWarning>,
+    /// What it matches is not bypassed, whatever comes after it.
+    pub(super) subtracts: bool,
+}
+
+/// A set of subjects for which it is not established whether the pattern covers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    pub(super) covers: Matcher,
+    pub(super) side: Side,
+    pub(super) assumption: Assumption,
+}
+
+/// Which answer is doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Both,
+    Match,
+    Miss,
+}
+
+impl Side {
+    pub(super) fn is_about(self, matches: bool) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Match => matches,
+            Self::Miss => !matches,
+        }
+    }
+}
+
+/// A pattern that its product takes, and that does not do what it seems to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PatternWarning {
+    /// The bytes of the pattern that it is about.
+    pub span: Range<usize>,
+    /// What is the matter.
+    pub text: Cow<'static, str>,
+    /// What to write instead.
+    pub mend: Option<String>,
 }
 
 /// Why a text is not a pattern of the dialect, and where.
@@ -44,6 +89,8 @@ pub struct PatternError {
     pub problem: PatternProblem,
     /// What to write instead.
     pub mend: Option<String>,
+    /// How well it is known that the product refuses it.
+    pub standing: Standing,
 }
 
 /// What is wrong with a pattern.
@@ -56,6 +103,9 @@ pub enum PatternProblem {
     /// A character that no host name has.
     #[error("`{0}` cannot stand in a host name")]
     Character(char),
+    /// Not an expression, or one that cannot be said here.
+    #[error("{0}")]
+    Expression(String),
     /// Nothing was written.
     #[error("the pattern is empty")]
     Empty,
@@ -80,6 +130,9 @@ pub enum PatternProblem {
     /// The prefix length of a range is not one.
     #[error("the prefix length is not a number from 0 to {0}")]
     Prefix(u8),
+    /// The product refuses it, for this reason.
+    #[error("{0}")]
+    Refused(Cow<'static, str>),
     /// A blank.
     #[error("a pattern has no blanks")]
     Space,
@@ -101,14 +154,31 @@ impl Pattern {
     /// The port that it is bound to.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        self.port
+        match self.ports {
+            PatternPorts::One(port) => Some(port),
+            PatternPorts::Any | PatternPorts::Web => None,
+        }
+    }
+
+    /// What its product takes without a word, and does not do.
+    #[must_use]
+    pub fn warnings(&self) -> &[PatternWarning] {
+        self.remarks.as_ref().map_or(&[], |remarks| &remarks.warnings)
+    }
+
+    pub(super) fn doubts(&self) -> &[Doubt] {
+        self.remarks.as_ref().map_or(&[], |remarks| &remarks.doubts)
+    }
+
+    pub(super) fn subtracts(&self) -> bool {
+        self.remarks.as_ref().is_some_and(|remarks| remarks.subtracts)
     }
 
     /// The one spelling in which all patterns that mean the same are equal.
     #[must_use]
     pub fn canonical(&self) -> String {
         let host = self.matcher.to_string();
-        match self.port {
+        match self.port() {
             Some(port) if host.contains(':') => format!("[{host}]:{port}"),
             Some(port) => format!("{host}:{port}"),
             None => host,
@@ -118,23 +188,13 @@ impl Pattern {
     /// Whether it covers a name that its dialect has normalised; the port is not looked at.
     #[must_use]
     pub fn matches_name(&self, name: &str) -> bool {
-        match &self.matcher {
-            Matcher::Any => true,
-            Matcher::Exact(host) => **host == *name,
-            Matcher::Below(host) => is_below(name, host),
-            Matcher::Within(host) => **host == *name || is_below(name, host),
-            Matcher::Network(_) => false,
-        }
+        self.matcher.matches_name(name)
     }
 
     /// Whether it covers an address; the port is not looked at.
     #[must_use]
     pub fn matches_address(&self, address: IpAddr) -> bool {
-        match &self.matcher {
-            Matcher::Any => true,
-            Matcher::Network(network) => network.contains(address),
-            Matcher::Exact(_) | Matcher::Below(_) | Matcher::Within(_) => false,
-        }
+        self.matcher.matches_address(address)
     }
 
     /// Whether it covers a destination, by its host as it is written and its port.
@@ -144,34 +204,16 @@ impl Pattern {
             Host::Name(name) => self.matches_name(name),
             Host::Ip(address) => self.matches_address(address.to_canonical()),
         };
-        host && self.port.is_none_or(|port| port == destination.port)
-    }
-
-    /// How narrow it is: one host before a suffix, a long suffix before a short one, everything last.
-    pub(super) fn specificity(&self) -> usize {
-        let labels = |host: &str| host.split('.').count();
-        match &self.matcher {
-            Matcher::Any => 0,
-            Matcher::Within(host) => 2 * labels(host),
-            Matcher::Below(host) => 2 * labels(host) + 1,
-            Matcher::Network(network) => 1 + usize::from(network.net().prefix_len()),
-            Matcher::Exact(_) => usize::MAX,
-        }
+        host && self.port().is_none_or(|port| port == destination.port)
     }
 }
 
-fn is_below(name: &str, host: &str) -> bool {
-    name.strip_suffix(host).is_some_and(|rest| rest.ends_with('.'))
-}
-
-impl fmt::Display for Matcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl PatternPorts {
+    pub(super) fn contain(self, port: u16) -> bool {
         match self {
-            Self::Any => f.write_str("*"),
-            Self::Exact(host) => f.write_str(host),
-            Self::Below(host) => write!(f, "*.{host}"),
-            Self::Within(host) => write!(f, ".{host}"),
-            Self::Network(network) => write!(f, "{network}"),
+            Self::Any => true,
+            Self::One(own) => own == port,
+            Self::Web => matches!(port, 80 | 443),
         }
     }
 }

@@ -205,7 +205,7 @@ impl Rule {
     /// Whether it is for this port.
     #[must_use]
     pub fn is_for_port(&self, port: u16) -> bool {
-        self.pattern.port.is_none_or(|own| own == port)
+        self.pattern.ports.contain(port)
             && (self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(port)))
     }
 
@@ -238,7 +238,7 @@ impl Rule {
         self.enabled == other.enabled
             && self.action == other.action
             && self.pattern.matcher == other.pattern.matcher
-            && self.pattern.port == other.pattern.port
+            && self.pattern.ports == other.pattern.ports
             && self.ports == other.ports
             && self.clients == other.clients
     }

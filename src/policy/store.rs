@@ -1,6 +1,7 @@
 //! The policy in force, and the one way to change it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +16,7 @@ use super::file::PolicyFile;
 use super::layers::{Layers, RuleRefused};
 use super::pattern::PatternError;
 use super::rule::{Rule, RuleIdError, RuleSpec, RuleView, Source};
-use super::{Action, Policy, save};
+use super::{Action, NamesByAddress, Policy, save};
 use crate::source::{Document, DocumentError};
 
 /// Holds the policy in force. Decisions read it without a lock; changes are made one after the other.
@@ -156,6 +157,15 @@ impl PolicyStore {
         Ok(self.put_in_force(&mut writer, layers, rules))
     }
 
+    /// Tells the addresses that some names have, in place of those told before, to dialects whose product compares
+    /// addresses. It is a change like any other: the epoch grows where it makes a difference to what is known.
+    pub fn know_addresses(&self, known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Applied {
+        let mut writer = self.lock();
+        let mut layers = writer.layers.clone();
+        layers.names = Arc::new(NamesByAddress::of(known));
+        self.put_in_force(&mut writer, layers, Vec::new())
+    }
+
     /// Reads the policy file again; `None` where there is none, or it is as it was. The applied rules are those that
     /// are new.
     ///
@@ -216,7 +226,10 @@ impl PolicyStore {
         let old = self.current.load();
         let same_rules = old.rules().len() == layers.effective().count()
             && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new) || old.reads_as(new));
-        let changed = !same_rules || old.default_action() != layers.default() || old.dialect() != layers.dialect;
+        let changed = !same_rules
+            || old.default_action() != layers.default()
+            || old.dialect() != layers.dialect
+            || old.names != layers.names;
         let epoch = old.epoch() + u64::from(changed);
         let untouched = !changed && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new));
         if !untouched {

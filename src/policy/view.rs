@@ -3,24 +3,33 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::decision::{Asked, Decision, PassedOver, Subject, SubjectKind};
-use super::pattern::Matcher;
+use super::decision::{Asked, Decision, PassedOver, Reason, Subject, SubjectKind};
+use super::matcher::Matcher;
+use super::pattern::Side;
 use super::rule::Rule;
+use super::standing::{Assumption, Standing};
 use super::{Action, Policy};
 
 /// What the rules are compared with in one stage.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct View<'a> {
     /// The subject that counts; none for a connection of which nothing is known.
     pub(super) subject: Option<Named<'a>>,
+    /// Further names, each of which counts as well.
+    pub(super) also: Vec<Named<'a>>,
     /// A second name, which a bypass by name has to match as well.
     pub(super) other: Option<Named<'a>>,
-    /// The address that the connection is for: a literal target or an original destination.
+    /// The address that the connection is for: a literal target or an original destination, for some dialects one
+    /// that a name resolved to.
     pub(super) address: Option<Named<'a>>,
     /// The port that the client wants.
     pub(super) port: u16,
     /// The client's own address.
     pub(super) client: Option<IpAddr>,
+    /// What the product does by itself where no rule matches, and a clause that says so.
+    pub(super) built_in: Option<(Action, &'static str)>,
+    /// What is not established about how the product sees this connection.
+    pub(super) doubts: Vec<(Side, Assumption)>,
 }
 
 /// A subject with its normal form.
@@ -36,6 +45,8 @@ pub(super) struct Named<'a> {
 pub(super) enum Target<'a> {
     Address(IpAddr),
     Name(Cow<'a, str>),
+    /// A certificate's `*.name` that stands for the names below; for dialects that honour it.
+    Wildcard(Cow<'a, str>),
 }
 
 /// The answer of a dialect with the view that led to it.
@@ -46,7 +57,7 @@ pub(super) struct Answer<'a> {
 
 /// How one rule stands to one view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Bearing {
     Applies,
     Disabled,
     NotBoth,
@@ -56,64 +67,156 @@ pub(super) enum Standing {
 }
 
 impl<'a> View<'a> {
+    fn names(&self) -> impl Iterator<Item = &Named<'a>> {
+        self.subject.iter().chain(&self.also)
+    }
+
     /// The subject that a rule is compared with: an address rule with the address, any other with the name.
     pub(super) fn subject_of(&self, rule: &Rule) -> Option<&Named<'a>> {
-        match rule.pattern.matcher {
+        self.compared_with(&rule.pattern.matcher)
+    }
+
+    fn compared_with(&self, matcher: &Matcher) -> Option<&Named<'a>> {
+        match matcher {
             Matcher::Network(_) => self.address.as_ref(),
-            Matcher::Any | Matcher::Exact(_) | Matcher::Below(_) | Matcher::Within(_) => self.subject.as_ref(),
+            _ => {
+                let also_by_address = self.address.iter().filter(|_| matches!(matcher, Matcher::Loopback));
+                let found = self.names().chain(also_by_address).find(|named| named.target.is_matched_by(matcher));
+                found.or(self.subject.as_ref())
+            }
         }
     }
 
+    fn is_covered_by(&self, matcher: &Matcher) -> bool {
+        matches!(matcher, Matcher::Any)
+            || self.compared_with(matcher).is_some_and(|named| named.target.is_matched_by(matcher))
+    }
+
     /// How the rule stands to this connection. The one definition of a match: the index only leaves out rules for
-    /// which this says [`Standing::OtherName`].
-    pub(super) fn standing(&self, rule: &Rule) -> Standing {
-        let matches = matches!(rule.pattern.matcher, Matcher::Any)
-            || self.subject_of(rule).is_some_and(|named| named.target.is_matched_by(rule));
-        if !matches {
-            Standing::OtherName
+    /// which this says [`Bearing::OtherName`].
+    pub(super) fn bearing(&self, rule: &Rule) -> Bearing {
+        let matcher = &rule.pattern.matcher;
+        if !self.is_covered_by(matcher) {
+            Bearing::OtherName
         } else if !rule.enabled {
-            Standing::Disabled
+            Bearing::Disabled
         } else if !rule.is_for_port(self.port) {
-            Standing::OtherPort
+            Bearing::OtherPort
         } else if !rule.is_for_client(self.client) {
-            Standing::OtherClient
+            Bearing::OtherClient
         } else if rule.action == Action::Bypass
             // Where the bytes really go is no claim of the client, so an address needs no second witness.
-            && !matches!(rule.pattern.matcher, Matcher::Network(_))
-            && self.other.as_ref().is_some_and(|other| !other.target.is_matched_by(rule))
+            && !matches!(matcher, Matcher::Network(_))
+            && self.other.as_ref().is_some_and(|other| !other.target.is_matched_by(matcher))
         {
-            Standing::NotBoth
+            Bearing::NotBoth
         } else {
-            Standing::Applies
+            Bearing::Applies
         }
+    }
+
+    /// What was assumed about this rule and this connection.
+    pub(super) fn assumptions(&self, rule: &Rule, bearing: Bearing) -> Vec<Assumption> {
+        if matches!(bearing, Bearing::Disabled | Bearing::OtherClient | Bearing::NotBoth)
+            || !rule.enabled
+            || !rule.is_for_port(self.port)
+            || !rule.is_for_client(self.client)
+        {
+            return Vec::new();
+        }
+        let matches = bearing == Bearing::Applies;
+        let own = rule.pattern.doubts().iter();
+        let own = own.filter(|doubt| doubt.side.is_about(matches) && self.is_covered_by(&doubt.covers));
+        own.map(|doubt| doubt.assumption.clone()).collect()
+    }
+
+    /// What was assumed about this connection, whatever the rule.
+    pub(super) fn own_assumptions(&self, matches: bool) -> impl Iterator<Item = &Assumption> {
+        self.doubts.iter().filter(move |(side, _)| side.is_about(matches)).map(|(_, assumption)| assumption)
     }
 
     /// The decision of a policy about this view.
     pub(super) fn decide(&self, policy: &Policy) -> Decision {
-        let name = self.subject.as_ref().and_then(|named| named.target.name());
-        let address = self.address.as_ref().and_then(|named| named.target.address());
         let mut passed: Option<u32> = None;
-        let found = policy.index.first(name, address, |rank| match self.standing(policy.at_rank(rank)) {
-            Standing::Applies => true,
-            Standing::NotBoth => {
-                passed = Some(passed.map_or(rank, |earlier| earlier.min(rank)));
-                false
+        let mut doubted: Vec<u32> = Vec::new();
+        let found = self.first(policy, |rank| {
+            let rule = policy.at_rank(rank);
+            let bearing = self.bearing(rule);
+            if !rule.pattern.doubts().is_empty() {
+                doubted.push(rank);
             }
-            Standing::Disabled | Standing::OtherClient | Standing::OtherName | Standing::OtherPort => false,
+            if bearing == Bearing::NotBoth {
+                passed = Some(passed.map_or(rank, |earlier| earlier.min(rank)));
+            }
+            bearing == Bearing::Applies
         });
-        let mut decision = if let Some(rule) = found.map(|rank| policy.at_rank(rank)) {
-            Decision::by_rule(rule, self.subject_of(rule).map(Named::subject), policy.epoch())
-        } else {
-            let subject = self.subject.as_ref().map(Named::subject);
-            Decision::by_default(policy.default_action(), subject, policy.epoch())
+        let default =
+            |reason: Reason, action: Action, subject| Decision::without_rule(action, reason, subject, policy.epoch());
+        let mut decision = match (found.map(|rank| policy.at_rank(rank)), self.built_in) {
+            (Some(rule), _) if rule.pattern.subtracts() => {
+                let subject = self.subject_of(rule).map(Named::subject);
+                let (id, pattern) = (rule.id.clone(), rule.pattern.text.clone());
+                let reason = Reason::Subtracted { id, pattern, subject: subject.clone() };
+                default(reason, policy.default_action(), subject)
+            }
+            (Some(rule), _) => Decision::by_rule(rule, self.subject_of(rule).map(Named::subject), policy.epoch()),
+            (None, Some((action, clause))) => {
+                default(Reason::BuiltIn(clause), action, self.subject.as_ref().map(Named::subject))
+            }
+            (None, None) => {
+                let action = policy.default_action();
+                default(Reason::Default(action), action, self.subject.as_ref().map(Named::subject))
+            }
         };
         let passed = passed.filter(|passed| found.is_none_or(|found| *passed < found));
         if let (Some(rank), Some(subject), Some(other)) = (passed, &self.subject, &self.other) {
             let id = policy.at_rank(rank).id.clone();
-            decision.why.passed_over =
-                Some(Box::new(PassedOver { id, subject: subject.subject(), unmatched: other.subject() }));
+            let passed_over = PassedOver { id, subject: subject.subject(), unmatched: other.subject() };
+            decision.why.aside.get_or_insert_default().passed_over = Some(passed_over);
         }
+        doubted.sort_unstable();
+        doubted.dedup();
+        for rank in doubted.into_iter().filter(|rank| found.is_none_or(|found| *rank <= found)) {
+            let rule = policy.at_rank(rank);
+            // Where it would have decided the same, it does not matter whether it matches.
+            if Some(rank) == found || rule.action != decision.action {
+                for assumption in self.assumptions(rule, self.bearing(rule)) {
+                    decision.assume(assumption);
+                }
+            }
+        }
+        // What can match no host at all does not do so however the host is read.
+        if found.is_some() || policy.is_live() {
+            for assumption in self.own_assumptions(found.is_some()) {
+                decision.assume(assumption.clone());
+            }
+        }
+        self.doubt_order(policy, found, &mut decision);
         decision
+    }
+
+    /// Where the order in which rules count is not established, and another rule would decide otherwise, says so.
+    fn doubt_order(&self, policy: &Policy, found: Option<u32>, decision: &mut Decision) {
+        let standing = policy.dialect().order_standing();
+        if standing == Standing::Established || !policy.is_mixed() || found.is_none() {
+            return;
+        }
+        let other = self.first(policy, |rank| {
+            let rule = policy.at_rank(rank);
+            rule.action != decision.action && self.bearing(rule) == Bearing::Applies
+        });
+        if other.is_some() {
+            decision.assume(Assumption::new(standing, policy.dialect().order().assumed()));
+        }
+    }
+
+    fn first(&self, policy: &Policy, mut accept: impl FnMut(u32) -> bool) -> Option<u32> {
+        if self.names().any(|named| matches!(named.target, Target::Wildcard(_))) {
+            // What lies below a wildcard is in no index.
+            return (0u32..).take(policy.rules().len()).find(|rank| accept(*rank));
+        }
+        let address = self.address.as_ref().and_then(|named| named.target.address());
+        policy.index.first(self.names().filter_map(|named| named.target.name()), address, accept)
     }
 }
 
@@ -127,22 +230,23 @@ impl Named<'_> {
 impl Target<'_> {
     fn name(&self) -> Option<&str> {
         match self {
-            Self::Address(_) => None,
             Self::Name(name) => Some(name),
+            Self::Address(_) | Self::Wildcard(_) => None,
         }
     }
 
     fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Address(address) => Some(*address),
-            Self::Name(_) => None,
+            Self::Name(_) | Self::Wildcard(_) => None,
         }
     }
 
-    fn is_matched_by(&self, rule: &Rule) -> bool {
+    fn is_matched_by(&self, matcher: &Matcher) -> bool {
         match self {
-            Self::Address(address) => rule.pattern.matches_address(*address),
-            Self::Name(name) => rule.pattern.matches_name(name),
+            Self::Address(address) => matcher.matches_address(*address),
+            Self::Name(name) => matcher.matches_name(name),
+            Self::Wildcard(base) => matcher.matches_wildcard(base),
         }
     }
 }
@@ -230,7 +334,7 @@ mod tests {
             let connect_host = connect.as_deref();
             let subjects = Subjects { connect_host, port, sni, address, certificate: None, client: None };
             let answer = Dialect::MIDDLEBOX.ask(&policy, &subjects);
-            let scanned = policy.rules().iter().find(|rule| answer.view.standing(rule) == Standing::Applies);
+            let scanned = policy.rules().iter().find(|rule| answer.view.bearing(rule) == Bearing::Applies);
             let decision = answer.asked.decision().cloned();
             let decided = decision.as_ref().and_then(|decision| decision.rule.as_ref());
             prop_assert_eq!(decided.map(|rule| &rule.id), scanned.map(|rule| &rule.id));

@@ -136,17 +136,6 @@ async fn bytes_sent_along_with_the_connect_are_not_lost() {
 }
 
 #[tokio::test]
-async fn tls_to_the_proxy_port_itself_is_answered_with_a_reason() {
-    let stage = stage().start().await;
-    let client = stage.client();
-    let mut wire = client.dial().await;
-    wire.send(client.hello("site.test")).await;
-    let (answer, _) = wire.rest().await;
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("TLS was spoken"), "{answer}");
-    assert_eq!(stage.record().await.outcome, Some(Outcome::Failed));
-}
-
-#[tokio::test]
 async fn the_sni_decides_and_a_bypass_needs_both_names() {
     let bypassed = |lab: middlebox::lab::LabBuilder| lab.bypass("good.test");
     let sites = || stage().origin(origin("good.test").answers(HELLO)).origin(origin("evil.test").answers(HELLO));

@@ -13,19 +13,25 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::{Order, Spec};
+use super::{Limits, Order, Spec};
 use crate::net::{Host, HostError};
 use crate::policy::condition::{Network, NetworkError};
 use crate::policy::decision::{Asked, Need, Sni, SubjectKind, Subjects};
-use crate::policy::pattern::{Matcher, Pattern, PatternError, PatternProblem as Problem};
+use crate::policy::matcher::Matcher;
+use crate::policy::pattern::{Pattern, PatternError, PatternPorts, PatternProblem as Problem};
+use crate::policy::standing::Standing;
 use crate::policy::view::{Answer, Named, Target, View};
 use crate::policy::{Action, Policy};
 
 pub(super) static SPEC: Spec = Spec {
     name: "middlebox",
     title: "the native dialect of middlebox",
-    default: Action::Inspect,
-    order: Order::FirstMatch,
+    default: (Action::Inspect, Standing::Established),
+    order: (Order::FirstMatch, Standing::Established),
+    subjects: "SNI, else CONNECT host; both for a bypass where they differ",
+    limits: Limits::NONE,
+    sources: &["this program"],
+    unknown: &[],
     parse,
     ask,
 };
@@ -43,10 +49,10 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     let has_connect = connect.is_some();
     let mut view = View {
         subject: connect.or_else(|| address.clone()),
-        other: None,
         address,
         port: subjects.port,
         client: subjects.client,
+        ..View::default()
     };
     if has_connect {
         let decision = view.decide(policy);
@@ -99,9 +105,12 @@ const REGEX: [char; 9] = ['^', '$', '(', ')', '|', '\\', '+', '{', '}'];
 
 fn parse(text: &str) -> Result<Pattern, PatternError> {
     let fail = |span: Range<usize>, problem: Problem, mend: Option<String>| {
-        Err(PatternError { pattern: text.to_owned(), span, problem, mend })
+        Err(PatternError { pattern: text.to_owned(), span, problem, mend, standing: Standing::Established })
     };
-    let compiled = |matcher, port| Ok(Pattern { text: text.into(), matcher, port });
+    let compiled = |matcher, port: Option<u16>| {
+        let ports = port.map_or(PatternPorts::Any, PatternPorts::One);
+        Ok(Pattern { text: text.into(), matcher, ports, remarks: None })
+    };
 
     if text.is_empty() {
         return fail(0..0, Problem::Empty, Some(ANY_HOST.to_owned()));
@@ -199,6 +208,8 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         // Some letters have a compatibility form with a blank or a sign in it (`¨`), which no subject can have.
         Ok(Host::Name(name)) if !name.bytes().all(is_plain) => fail(span, Problem::Idna, None),
         Ok(Host::Name(name)) => compiled(shape(name), port),
+        // A compatibility form may become what a name cannot hold, and then the text has no such character to show.
+        Err(HostError::Character(bad)) if !bare.contains(bad) => fail(span, Problem::Idna, None),
         Err(HostError::Character(bad)) => {
             let at = start + bare.find(bad).unwrap_or_default();
             let mend = matches!(bad, ',' | ';').then(|| "write one rule for each host".to_owned());
@@ -280,6 +291,7 @@ mod tests {
         match target(host) {
             Target::Name(name) => pattern.matches_name(&name),
             Target::Address(address) => pattern.matches_address(address),
+            Target::Wildcard(_) => false,
         }
     }
 
@@ -403,7 +415,7 @@ mod tests {
                 Ok(pattern) => {
                     let canonical = pattern.canonical();
                     let again = parse(&canonical).unwrap();
-                    prop_assert_eq!((&again.matcher, again.port), (&pattern.matcher, pattern.port), "{}", canonical);
+                    prop_assert_eq!((&again.matcher, again.ports), (&pattern.matcher, pattern.ports), "{}", canonical);
                 }
                 Err(error) => prop_assert!(error.pattern.get(error.span.clone()).is_some(), "{:?}", error),
             }

@@ -5,7 +5,34 @@
 //! which subjects are looked at in which stage (`ask`), in which order rules count, and what the product does when no
 //! rule matches.
 
+mod aws_network_firewall;
+mod check_point;
+mod chrome_bypass;
+mod cisco_ftd;
+mod cloudflare;
+mod draft;
+mod expression;
+mod forcepoint;
+mod fortigate;
 mod middlebox;
+mod mitmproxy;
+mod netskope;
+mod no_proxy_curl;
+mod no_proxy_go;
+mod no_proxy_python;
+mod no_proxy_reqwest;
+mod pan_os_exclusion;
+mod pan_os_url;
+mod proxysg;
+mod skyhigh;
+mod sophos;
+mod squid;
+mod stages;
+mod umbrella;
+#[cfg(test)]
+mod vectors;
+mod windows_proxy_override;
+mod zscaler;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +42,9 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::decision::Subjects;
+use super::matrix::{Cell, read};
 use super::pattern::{Pattern, PatternError};
+use super::standing::Standing;
 use super::view::Answer;
 use super::{Action, Policy};
 use crate::source::did_you_mean;
@@ -31,9 +60,17 @@ pub(super) struct Spec {
     /// What it imitates, in a few words.
     pub(super) title: &'static str,
     /// What the product does when no rule matches.
-    pub(super) default: Action,
+    pub(super) default: (Action, Standing),
     /// In which order its rules count.
-    pub(super) order: Order,
+    pub(super) order: (Order, Standing),
+    /// What it compares, in which order.
+    pub(super) subjects: &'static str,
+    /// How much it takes.
+    pub(super) limits: Limits,
+    /// Where all this stands.
+    pub(super) sources: &'static [&'static str],
+    /// What is not established about it as a whole.
+    pub(super) unknown: &'static [&'static str],
     /// Reads a pattern.
     pub(super) parse: fn(&str) -> Result<Pattern, PatternError>,
     /// Decides with the subjects known so far, or says what it needs.
@@ -47,10 +84,42 @@ pub enum Order {
     /// Every bypass comes before every other rule, then as written. A set of exemptions where any match counts, with
     /// nothing but bypasses in it, is the same.
     BypassFirst,
+    /// Every pattern for one host alone comes before every other pattern, then as written.
+    ExactFirst,
     /// As written.
     FirstMatch,
+    /// From the last one back.
+    LastMatch,
     /// The narrowest pattern first, then as written.
     MostSpecific,
+}
+
+/// How much a product takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Entries in one list or in all lists together; `None` where that is not known.
+    pub entries: Option<usize>,
+    /// Characters of an entry.
+    pub entry_length: Option<usize>,
+    /// What else is limited.
+    pub other: &'static [&'static str],
+}
+
+impl Limits {
+    const NONE: Self = Self { entries: None, entry_length: None, other: &[] };
+}
+
+impl Order {
+    /// What is assumed where the order of a product is not established, as a clause.
+    pub(super) fn assumed(self) -> &'static str {
+        match self {
+            Self::BypassFirst => "a bypass counts before every other rule",
+            Self::ExactFirst => "an entry for one host counts before every other one, and then the first",
+            Self::FirstMatch => "the first rule that matches decides",
+            Self::LastMatch => "the last rule that matches decides",
+            Self::MostSpecific => "the narrowest rule that matches decides",
+        }
+    }
 }
 
 /// No dialect has this name.
@@ -62,7 +131,41 @@ pub struct UnknownDialect {
     guess: Option<&'static str>,
 }
 
-static ALL: &[&Spec] = &[&middlebox::SPEC];
+/// In the order in which lists and tables show them. A PAC file is no list of patterns: its dialect takes one line
+/// here, a file beside the others, and reads a pattern as `dnsDomainIs(host, PATTERN)`.
+static ALL: &[&Spec] = &[
+    &middlebox::SPEC,
+    &zscaler::SPEC,
+    &pan_os_exclusion::SPEC,
+    &pan_os_url::SPEC,
+    &pan_os_url::LEGACY,
+    &netskope::URL_LIST,
+    &netskope::DOMAIN,
+    &fortigate::FLOW,
+    &fortigate::PROXY,
+    &cisco_ftd::SPEC,
+    &umbrella::SPEC,
+    &proxysg::DOMAIN,
+    &proxysg::HOST,
+    &proxysg::HOST_SUFFIX,
+    &sophos::SPEC,
+    &cloudflare::HOST,
+    &cloudflare::DOMAIN,
+    &check_point::FQDN,
+    &check_point::DOMAIN,
+    &forcepoint::SPEC,
+    &skyhigh::SPEC,
+    &squid::DSTDOMAIN,
+    &squid::SERVER_NAME,
+    &mitmproxy::SPEC,
+    &aws_network_firewall::SPEC,
+    &no_proxy_go::SPEC,
+    &no_proxy_curl::SPEC,
+    &no_proxy_python::SPEC,
+    &no_proxy_reqwest::SPEC,
+    &chrome_bypass::SPEC,
+    &windows_proxy_override::SPEC,
+];
 
 impl Dialect {
     /// The native dialect of this program.
@@ -88,13 +191,49 @@ impl Dialect {
     /// What is done when no rule matches and no default was chosen.
     #[must_use]
     pub fn default_action(self) -> Action {
-        self.0.default
+        self.0.default.0
+    }
+
+    /// How well [`Self::default_action`] is known to be the product's.
+    #[must_use]
+    pub fn default_standing(self) -> Standing {
+        self.0.default.1
     }
 
     /// In which order rules count.
     #[must_use]
     pub fn order(self) -> Order {
-        self.0.order
+        self.0.order.0
+    }
+
+    /// How well [`Self::order`] is known to be the product's.
+    #[must_use]
+    pub fn order_standing(self) -> Standing {
+        self.0.order.1
+    }
+
+    /// Which names and addresses the product compares, in which order.
+    #[must_use]
+    pub fn subjects(self) -> &'static str {
+        self.0.subjects
+    }
+
+    /// How much the product takes.
+    #[must_use]
+    pub fn limits(self) -> Limits {
+        self.0.limits
+    }
+
+    /// Where all this stands.
+    #[must_use]
+    pub fn sources(self) -> &'static [&'static str] {
+        self.0.sources
+    }
+
+    /// What is not established about the product as a whole.
+    #[must_use]
+    pub fn unknown(self) -> &'static [&'static str] {
+        self.0.unknown
     }
 
     /// Reads a pattern.
@@ -103,6 +242,13 @@ impl Dialect {
     /// What is wrong, where in the pattern, and what to write instead.
     pub fn parse(self, pattern: &str) -> Result<Pattern, PatternError> {
         (self.0.parse)(pattern)
+    }
+
+    /// An entry about `base` that is known to cover all these hosts, the narrowest form first.
+    pub(super) fn entry_that_covers(self, base: &str, hosts: &[&str]) -> Option<String> {
+        let forms = ["", ".", "*.", "^.", "*.*.", "*.*.*."].map(|start| format!("{start}{base}"));
+        let covers = |form: &String, host: &&str| read(self, form, host, 443) == Cell::Match(Standing::Established);
+        forms.into_iter().find(|form| hosts.iter().all(|host| covers(form, host)))
     }
 
     pub(super) fn ask<'a>(self, policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
@@ -170,21 +316,23 @@ mod tests {
         }
         assert_eq!(
             "midlebox".parse::<Dialect>().unwrap_err().to_string(),
-            "no dialect is called `midlebox` (did you mean `middlebox`?); known are `middlebox`"
+            format!(
+                "no dialect is called `midlebox` (did you mean `middlebox`?); known are {}",
+                Dialect::all().map(|dialect| format!("`{dialect}`")).collect::<Vec<_>>().join(", ")
+            )
         );
         let stranger = "zzz".parse::<Dialect>().unwrap_err().to_string();
-        assert_eq!(stranger, "no dialect is called `zzz`; known are `middlebox`");
+        assert!(stranger.starts_with("no dialect is called `zzz`; known are `middlebox`, `zscaler`, "), "{stranger}");
     }
 
     static NARROW: Spec = Spec {
         name: "narrow",
         title: "",
-        default: Action::Bypass,
-        order: Order::MostSpecific,
-        parse: middlebox::SPEC.parse,
-        ask: middlebox::SPEC.ask,
+        default: (Action::Bypass, Standing::Established),
+        order: (Order::MostSpecific, Standing::Established),
+        ..middlebox::SPEC
     };
-    static EXEMPT: Spec = Spec { name: "exempt", order: Order::BypassFirst, ..NARROW };
+    static EXEMPT: Spec = Spec { name: "exempt", order: (Order::BypassFirst, Standing::Established), ..NARROW };
 
     #[test]
     fn the_order_rule_is_the_dialects() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use super::{Inbound, REQUEST, read_more, refuse, short, tell};
+use super::{Inbound, REQUEST, Stopped, read_more, refuse, short, tell};
 use crate::journal::{End, Outcome, Pen, Recording, Via};
 use crate::net::{Destination, Way};
 use crate::proxy::client::Client;
@@ -90,10 +90,10 @@ async fn read_request(client: &mut Client, pen: &Pen) -> Result<RequestHead, Unr
             Ok(None) => {}
             Err(error) => return Err(Unread::Refused(Answer::bad_request(error.to_string()))),
         }
-        if deadline <= Instant::now() && !client.ahead().is_empty() {
-            return Err(Unread::Refused(Answer::timeout("no complete request within a minute")));
-        }
-        read_more(client, pen, deadline).await.map_err(|(outcome, end)| Unread::Ended(outcome, end))?;
+        read_more(client, pen, deadline).await.map_err(|stopped| match stopped {
+            Stopped::Ended(outcome, end) => Unread::Ended(outcome, end),
+            Stopped::TimedOut => Unread::Refused(Answer::timeout("no complete request within a minute")),
+        })?;
     }
 }
 

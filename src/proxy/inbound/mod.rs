@@ -75,24 +75,41 @@ async fn recognise(client: &mut Client, pen: &Pen) -> Result<Protocol, (Outcome,
             bytes if HTTP2_PREFACE.starts_with(bytes) => {}
             _ => return Ok(Protocol::Http1),
         }
-        read_more(client, pen, deadline).await?;
+        read_more(client, pen, deadline).await.map_err(Stopped::ended)?;
     }
 }
 
-/// Reads more of a request that is not complete; the error is how the connection ended instead.
-async fn read_more(client: &mut Client, pen: &Pen, deadline: Instant) -> Result<(), (Outcome, End)> {
+/// Why there is no more of a request.
+enum Stopped {
+    Ended(Outcome, End),
+    /// Time is over, and the client is still there.
+    TimedOut,
+}
+
+impl Stopped {
+    fn ended(self) -> (Outcome, End) {
+        match self {
+            Self::Ended(outcome, end) => (outcome, end),
+            Self::TimedOut => (Outcome::GaveUp, End::middlebox("no complete request within a minute")),
+        }
+    }
+}
+
+/// Reads more of a request that is not complete.
+async fn read_more(client: &mut Client, pen: &Pen, deadline: Instant) -> Result<(), Stopped> {
     let silent = client.ahead().is_empty();
     let outcome = if silent { Outcome::Unused } else { Outcome::GaveUp };
     let live = pen.live();
     tokio::select! {
         read = timeout_at(deadline, client.read_ahead()) => match read {
-            Ok(Ok(0)) => Err((outcome, End::client("closed before its request"))),
+            Ok(Ok(0)) => Err(Stopped::Ended(outcome, End::client("closed before its request"))),
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err((outcome, End::client(error.to_string()))),
-            Err(_) => Err((outcome, End::middlebox("no complete request within a minute"))),
+            Ok(Err(error)) => Err(Stopped::Ended(outcome, End::client(error.to_string()))),
+            Err(_) if silent => Err(Stopped::Ended(outcome, End::middlebox("silent for a minute"))),
+            Err(_) => Err(Stopped::TimedOut),
         },
-        () = live.drain.cancelled(), if silent => Err((outcome, End::middlebox("drained"))),
-        () = live.kill.cancelled() => Err((outcome, End::middlebox("ended"))),
+        () = live.drain.cancelled(), if silent => Err(Stopped::Ended(outcome, End::middlebox("drained"))),
+        () = live.kill.cancelled() => Err(Stopped::Ended(outcome, End::middlebox("ended"))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use super::{REQUEST, read_more};
+use super::{REQUEST, Stopped, read_more};
 use crate::journal::{End, Outcome, Pen, Recording, Told, Via};
 use crate::net::{Destination, Host};
 use crate::proxy::client::Client;
@@ -32,9 +32,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn bytes(&mut self, count: usize) -> Read<Vec<u8>> {
         while self.client.ahead().len() < count {
-            read_more(self.client, self.pen, self.deadline)
-                .await
-                .map_err(|(outcome, end)| Refusal::Ended(outcome, end))?;
+            read_more(self.client, self.pen, self.deadline).await.map_err(stopped)?;
         }
         Ok(self.client.take(count))
     }
@@ -65,11 +63,14 @@ impl Reader<'_> {
             if self.client.ahead().len() > 512 {
                 return Err(Refusal::Told(reply4(91), "a name without an end".to_owned()));
             }
-            read_more(self.client, self.pen, self.deadline)
-                .await
-                .map_err(|(outcome, end)| Refusal::Ended(outcome, end))?;
+            read_more(self.client, self.pen, self.deadline).await.map_err(stopped)?;
         }
     }
+}
+
+fn stopped(stopped: Stopped) -> Refusal {
+    let (outcome, end) = stopped.ended();
+    Refusal::Ended(outcome, end)
 }
 
 async fn say(client: &mut Client, bytes: &[u8]) -> std::io::Result<()> {
