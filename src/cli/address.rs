@@ -75,7 +75,10 @@ mod tests {
         assert_eq!(listen("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
         assert!(listen("8080").is_err() && listen("127.0.0.1").is_err());
         let forwarded = forward("8443=acme.okta.com:443").unwrap();
-        assert_eq!((forwarded.0.to_string(), forwarded.1.to_string()), ("127.0.0.1:8443".into(), "acme.okta.com:443".into()));
+        assert_eq!(
+            (forwarded.0.to_string(), forwarded.1.to_string()),
+            ("127.0.0.1:8443".into(), "acme.okta.com:443".into())
+        );
         assert!(forward("8443").is_err() && forward("8443=acme.okta.com").is_err() && forward("x=a:1").is_err());
         assert_eq!("off".parse(), Ok(Control::Off));
         assert!("on".parse::<Control>().is_err_and(|error| error.ends_with(", or `off`")));

@@ -117,7 +117,7 @@ pub(super) struct LabArgs {
 
     /// Reach HOST at PORT under another address, as with curl; repeatable
     ///
-    /// HOST may be `*`. ADDR may be several, separated by commas, and may carry a port of its own:
+    /// HOST may be `*`, or `*.example.com` for every name below. ADDR may be several, separated by commas, and may carry a port of its own:
     /// `acme.okta.com:443:127.0.0.1:8443`.
     #[arg(long, value_name = "HOST:PORT:ADDR", help_heading = "Origins")]
     resolve: Vec<ResolveEntry>,

@@ -136,7 +136,11 @@ async fn an_origin_that_cannot_be_reached_cuts_a_bypassed_tunnel() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let entry = ResolveEntry { hosts: ResolveHosts::Exact(Host::parse("site.test").unwrap()), port: 443, addresses: vec![address] };
+        let entry = ResolveEntry {
+            hosts: ResolveHosts::Exact(Host::parse("site.test").unwrap()),
+            port: 443,
+            addresses: vec![address],
+        };
         let stage = door.stage("site.test").lab(|lab| lab.bypass("*").config(|config| config.resolve.push(entry)));
         let stage = stage.start().await;
         let tunnel = door.knock(&stage, "site.test", None).await.unwrap();

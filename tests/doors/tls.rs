@@ -79,8 +79,11 @@ async fn a_tunnel_over_tls_ends_in_order_only_where_the_origin_does() {
 async fn tls_through_two_middleboxes_one_inside_the_other_is_inspected_by_both() {
     // The outer tunnel leads to the inner proxy, to which TLS is spoken again; the outer one inspects neither.
     let inner = stage().origin(origin("site.test").answers(HELLO)).start().await;
-    let to_inner =
-        ResolveEntry { hosts: ResolveHosts::Exact(Host::parse("inner.test").unwrap()), port: 3128, addresses: vec![inner.proxy()] };
+    let to_inner = ResolveEntry {
+        hosts: ResolveHosts::Exact(Host::parse("inner.test").unwrap()),
+        port: 3128,
+        addresses: vec![inner.proxy()],
+    };
     let outer = stage().lab(|lab| lab.bypass("inner.test").config(|config| config.resolve.push(to_inner)));
     let outer = outer.start().await;
     let mut wire = to_proxy(&outer.client(), &[]).await;
