@@ -223,6 +223,7 @@ impl Lab {
         let address = self.proxy.address();
         let other_addresses = self.proxy.other_addresses();
         let proxy = self.proxy.spawn();
+        let guards = [stop.clone().drop_guard(), proxy.stop_when_dropped()];
         self.overseen.begin(address, proxy.clone());
         let running = RunningLab {
             address,
@@ -238,7 +239,7 @@ impl Lab {
             on_change: self.on_change,
             grace: self.grace,
             started: Instant::now(),
-            stop: stop.clone(),
+            guards,
         };
         if running.policy.file().is_some() {
             let (proxy, journal, on_change) = (running.proxy.clone(), running.journal.clone(), running.on_change);

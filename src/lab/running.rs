@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 
 use super::TrustFiles;
 use super::control::{Overseen, RunningControl};
@@ -32,7 +32,8 @@ pub struct RunningLab {
     pub(super) on_change: OnChange,
     pub(super) grace: Duration,
     pub(super) started: Instant,
-    pub(super) stop: CancellationToken,
+    /// Ends what watches, and what accepts, when the lab is dropped.
+    pub(super) guards: [DropGuard; 2],
 }
 
 /// A change of the policy, and what it did.
@@ -190,7 +191,7 @@ impl RunningLab {
         if let Some(control) = self.control {
             control.drain().await;
         }
-        self.stop.cancel();
+        drop(self.guards);
         if let Some(internet) = self.internet {
             internet.shutdown().await;
         }

@@ -32,7 +32,7 @@ use rustls::{KeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use client_auth::{ClientCert, ClientCertError};
@@ -286,6 +286,12 @@ impl RunningProxy {
             }
         }
         changed
+    }
+
+    /// Stops accepting when the guard is dropped; what runs goes on.
+    #[must_use]
+    pub fn stop_when_dropped(&self) -> DropGuard {
+        self.shared.stop.clone().drop_guard()
     }
 
     /// Stops accepting, lets running exchanges end within `grace`, then ends what is left. Says whether all ended by
