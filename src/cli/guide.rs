@@ -95,7 +95,7 @@ impl Guide<'_> {
         let path = if organization.is_some() { "/.well-known/okta-organization" } else { "/" };
         let user = if self.password { " --proxy-user NAME:PASSWORD" } else { "" };
         // With every root in one file the same line works however the host is decided.
-        let bundle = Quoted::path(&self.lab.files().bundle);
+        let bundle = Quoted::path(&self.lab.files().bundle().map_err(io::Error::other)?);
         let (shows, pinned, trust) = match self.action(&host) {
             Some(Action::Bypass) => (
                 "bypassed: it sees the genuine certificate",
@@ -134,7 +134,7 @@ impl Guide<'_> {
         } else {
             format!("http://{}", self.ready.proxy)
         };
-        let bundle = self.lab.files().bundle.display().to_string();
+        let bundle = self.lab.files().bundle().map_err(io::Error::other)?.display().to_string();
         let extra = self.ready.ca.display().to_string();
         writeln!(to, "\n{HEAD}Environment{HEAD:#} of other programs; the file holds these CAs and the system's")?;
         let variables = [

@@ -15,10 +15,9 @@ pub struct TrustFiles {
     pub inspection_root: PathBuf,
     /// The root of the simulated internet.
     pub public_root: Option<PathBuf>,
-    /// All roots that a client of this lab may need, for clients that take one file: the inspection root, the simulated
-    /// internet's, and the system's.
-    pub bundle: PathBuf,
     folder: TempDir,
+    /// In PEM: the inspection root, and that of the simulated internet.
+    roots: (String, Option<String>),
 }
 
 impl TrustFiles {
@@ -43,9 +42,22 @@ impl TrustFiles {
         if let Some((path, pem)) = &public_path {
             write_public(path, pem)?;
         }
-        let bundle = folder.path().join("bundle.pem");
-        write_public(&bundle, &bundle_of(Some(&root_pem), public_root))?;
-        Ok(Self { inspection_root, public_root: public_path.map(|(path, _)| path), bundle, folder })
+        let roots = (root_pem, public_root.map(ToOwned::to_owned));
+        Ok(Self { inspection_root, public_root: public_path.map(|(path, _)| path), folder, roots })
+    }
+
+    /// All roots that a client of this lab may need, for clients that take one file: the inspection root, the simulated
+    /// internet's, and the system's. Written when it is first asked for, since the system's take their time.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn bundle(&self) -> Result<PathBuf, LabError> {
+        let path = self.folder.path().join("bundle.pem");
+        if !path.exists() {
+            let (inspection, public) = &self.roots;
+            write_public(&path, &bundle_of(Some(inspection), public.as_deref()))?;
+        }
+        Ok(path)
     }
 
     /// The two files for a client whose trust is chosen: one that replaces its runtime's roots, and one that holds what
