@@ -112,6 +112,7 @@ async fn garbage_is_answered_at_once() {
         wire.send(said).await;
         let (answer, ending) = wire.rest().await;
         assert_eq!((status(&answer), ending), (400, Ending::Orderly), "{said:?}: {answer}");
+        drop(wire);
         let record = stage.record().await;
         assert_eq!((record.outcome, &record.told), (Some(Outcome::Failed), &Some(Told::Status(400))), "{said:?}");
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Ping, Reason, RecvStream, SendStream};
 use http::Request;
 use middlebox::journal::{Outcome, Told, Via};
 use middlebox::policy::{Action, Change, OnChange, RuleSpec};
@@ -11,10 +11,13 @@ use middlebox::proxy::Credentials;
 use crate::door::{basic, to_proxy, tunnel_request};
 use crate::support::{Ending, HELLO, Origin, SECRET, Stage, Wire, origin, soon, stage};
 
-/// A connection with HTTP/2, and its task.
+/// A connection with HTTP/2 that the proxy has answered on, and its task.
 async fn http2(wire: Wire) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
-    let (sender, connection) = soon("a preface", h2::client::handshake(wire.stream)).await.unwrap();
-    (sender, tokio::spawn(connection))
+    let (sender, mut connection) = soon("a preface", h2::client::handshake(wire.stream)).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    soon("a PONG", pings.ping(Ping::opaque())).await.unwrap();
+    (sender, connection)
 }
 
 /// One tunnel.

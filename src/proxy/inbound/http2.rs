@@ -27,8 +27,15 @@ const SEND_BUFFER: usize = 256 << 10;
 /// The largest list of header fields of one request (RFC 9113, 10.5.1); beyond it a request is answered `431`.
 const MAX_HEADER_LIST: u32 = 64 << 10;
 
-/// Serves the streams of one connection. Those that run go on when the connection is drained; one without any ends.
-pub(super) async fn serve(shared: &Arc<Shared>, client: Client, recording: Recording) {
+/// Serves one connection.
+pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+    streams(shared, &mut client, recording).await;
+    // What the client still acknowledges must not turn the last frames on their way to it into a reset.
+    client.linger().await;
+}
+
+/// Serves its streams. Those that run go on when the connection is drained; one without any ends.
+async fn streams(shared: &Arc<Shared>, client: &mut Client, recording: Recording) {
     let peer = recording.note(|record| record.client.address);
     let live = Arc::clone(recording.live());
     // The record of the accepted connection becomes that of its first stream.
@@ -44,7 +51,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, client: Client, recording: Recor
         opened = timeout(REQUEST, builder.handshake(client)) => opened,
         () = live.kill.cancelled() => return finish(first.take(), End::middlebox("ended")),
     };
-    let mut connection: Connection<Client, Bytes> = match opened {
+    let mut connection: Connection<&mut Client, Bytes> = match opened {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return finish(first.take(), End::client(error.to_string())),
         Err(_) => return finish(first.take(), End::middlebox("no complete request within a minute")),
