@@ -30,8 +30,10 @@ const MAX_HEADER_LIST: u32 = 64 << 10;
 /// Serves one connection.
 pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
     streams(shared, &mut client, recording).await;
-    // What the client still acknowledges must not turn the last frames on their way to it into a reset.
-    client.linger().await;
+    if !shared.kill.is_cancelled() {
+        // What the client still acknowledges must not turn the last frames on their way to it into a reset.
+        client.linger().await;
+    }
 }
 
 /// Serves its streams. Those that run go on when the connection is drained; one without any ends.
