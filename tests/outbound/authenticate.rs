@@ -49,5 +49,5 @@ async fn a_policy_that_needs_the_address_demands_the_password() {
     });
     let lab = lab.start().await.unwrap();
     assert_eq!(status(&lab, &connect("named.example:443")).await, "407");
-    assert_eq!(lab.records().await[0].via, None::<Via>);
+    assert_eq!(lab.records().await[0].via, Some(Via::Connect));
 }
