@@ -125,7 +125,7 @@ pub struct BypassChange {
     pub on: Vec<Placed<String>>,
     /// Patterns whose rules rest.
     pub off: Vec<Placed<String>>,
-    /// The position of the first added rule, from 0. `None`: the top.
+    /// The position of the first added rule among all rules, from 1. `None`: the top.
     pub at: Option<usize>,
 }
 
@@ -362,6 +362,10 @@ impl BypassChange {
         if [&change.add, &change.remove, &change.on, &change.off].into_iter().all(Vec::is_empty) {
             let help = "give it patterns to `add`, `remove`, switch `on` or switch `off`".to_owned();
             return Err(reader.document.error(span, "the bypass rules do not change", Some(help)));
+        }
+        if let Some(at) = raw.at.as_ref().filter(|at| *at.get_ref() == 0) {
+            let help = "write `at = 1` for the top".to_owned();
+            return Err(reader.document.error(at.span(), "positions count from 1", Some(help)));
         }
         if let Some(at) = raw.at.filter(|_| change.add.is_empty()) {
             return Err(reader.document.error(

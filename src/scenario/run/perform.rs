@@ -239,7 +239,10 @@ impl Stage<'_> {
             ("bypass", &change.add, &add),
         ];
         for (word, patterns, make) in groups {
-            for pattern in patterns {
+            // Each addition goes to the same place: from the last to the first, they end up as they are listed.
+            let backwards = if word == "bypass" { patterns.len() } else { 0 };
+            let ordered = patterns.iter().rev().take(backwards).chain(patterns.iter().skip(backwards));
+            for pattern in ordered {
                 let toggled = self.toggle(pattern, make(&pattern.value))?;
                 let affected = match toggled.affected.len() {
                     0 => String::new(),
