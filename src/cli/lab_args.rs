@@ -17,7 +17,7 @@ use crate::authority::Permit;
 use crate::lab::{CaSource, ClientCertRule, LabConfig, ParentRule, acme};
 use crate::net::{Destination, ResolveEntry};
 use crate::policy::{Action, Dialect, OnChange, PolicyConfig};
-use crate::proxy::{Authenticate, Credentials};
+use crate::proxy::{Authenticate, Credentials, DecideAt};
 use crate::scenario;
 use crate::simulation::OriginSpec;
 
@@ -75,6 +75,14 @@ pub(super) struct LabArgs {
     /// Read patterns as this product does [default: what the policy file says, else middlebox]
     #[arg(long, value_name = "NAME", value_parser = words::<Dialect>(Dialect::all().map(Dialect::name)), help_heading = "Policy")]
     dialect: Option<Dialect>,
+
+    /// When rules are compared with a TLS connection
+    ///
+    /// request: before the client's hello is read, when only the host that it asked for is known, or the address on a
+    /// transparent port. hello: once the SNI is known. certificate: once the origin has shown its certificate. These are
+    /// Squid's three `ssl_bump` steps; a dialect that does not look at the name in question does not change.
+    #[arg(long, value_name = "WHEN", default_value = "hello", value_parser = words::<DecideAt>(["request", "hello", "certificate"]), hide_possible_values = false, help_heading = "Policy")]
+    decide_at: DecideAt,
 
     /// What happens to open connections when a rule changes
     ///
@@ -224,6 +232,7 @@ impl LabArgs {
             transparent: self.transparent,
             forward: self.forward.clone(),
             authenticate: self.authenticate,
+            decide_at: self.decide_at,
             on_change: self.on_change,
             allow_clients: self.allow_client.clone(),
             credentials,

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::*;
 use crate::journal::{Cause, DecisionKind, Outcome};
 use crate::policy::OnChange;
-use crate::scenario::words::ClientOutcome;
+use crate::proxy::DecideAt;
+use crate::scenario::words::{By, ClientOutcome};
 use crate::simulation::{App, CertificateKind};
 
 /// A lab with one organization and one page; what a test adds starts at line 9.
@@ -111,13 +112,27 @@ fn what_is_shipped_parses() {
     names.sort();
     insta::assert_snapshot!(names.join("\n"), @"
     h01-exact-domain
+    h02-one-label
     h03-preview-domain
     h04-custom-domain-only
     h05-custom-domain-forgotten
     h06-rule-below-inspect-all
     h07-bypass-by-address
+    h08-range-in-url-list
+    h09-decided-before-the-sni
+    h10-another-sni
+    h11-certificate-name
+    h12-direct-is-not-bypassed
+    h13-localhost-to-the-proxy
     h14-proxy-authentication
+    h15-two-proxy-settings
+    h16-revocation-blocked
     h17-root-installed
+    h19-user-not-identified
+    h22-cdn-forgotten
+    h24-another-path
+    h27-url-in-squid-list
+    h27-url-in-zscaler-list
     h28-old-connection
     okta-verify-beside-curl
     okta-verify-enrollment
@@ -197,7 +212,7 @@ fn every_kind_of_step_is_read() {
     else {
         panic!("an organization")
     };
-    let StepAction::Middlebox { on_change: OnChange::NewOnly } =
+    let StepAction::Middlebox { by: By::Proxy, on_change: Some(OnChange::NewOnly), decide_at: None } =
         step("middlebox = { on-change = \"new-only\" }").action
     else {
         panic!("a middlebox")
@@ -494,4 +509,40 @@ proptest::proptest! {
             proptest::prop_assert!(error.render(false).contains("test.toml"));
         }
     }
+}
+
+#[test]
+fn a_second_middlebox_has_to_be_there_to_be_named() {
+    insta::assert_snapshot!(wrong("gateway = { decide-at = \"hello\" }"));
+    insta::assert_snapshot!(wrong("bypass = { of = \"gateway\", add = [\"*.okta.com\"] }"));
+    insta::assert_snapshot!(wrong(
+        "enroll = { url = \"https://acme.okta.com\" }\nexpect = { by = \"gateway\", decision = \"bypass\" }"
+    ));
+    let scenario = parse(
+        "name = \"s\"\n[gateway]\ndecide-at = \"request\"\n[[gateway.rule]]\npattern = \"*.okta.com\"\naction = \
+         \"bypass\"\n[[origin]]\nhosts = [\"a.example\"]\n[[step]]\nname = \"s\"\nbypass = { of = \"gateway\", add = \
+         [\"a.example\"], clients = [\"10.0.0.0/8\"] }\n",
+    );
+    let scenario = scenario.unwrap();
+    let gateway = scenario.gateway.unwrap();
+    assert_eq!((gateway.decide_at, gateway.rules.len()), (DecideAt::Request, 1));
+    let StepAction::Bypass(change) = &scenario.steps[0].action else { panic!("a change of rules") };
+    assert_eq!((change.of, change.clients[0].to_string()), (By::Gateway, "10.0.0.0/8".to_owned()));
+    let alone = parse("name = \"s\"\n[gateway]\n[[step]]\nname = \"s\"\nbrowse = { url = \"https://a.example\" }\n");
+    insta::assert_snapshot!(alone.unwrap_err().to_string());
+}
+
+#[test]
+fn what_the_new_keys_cannot_say_is_told() {
+    insta::assert_snapshot!(wrong("enroll = { url = \"https://acme.okta.com\", sni = \"acme.okta.co\" }"));
+    insta::assert_snapshot!(wrong("middlebox = { decide-at = \"connect\" }"));
+    insta::assert_snapshot!(wrong("middlebox = {}"));
+    insta::assert_snapshot!(wrong("workstation = { pac = \"function FindProxy(url, host) {}\" }"));
+    insta::assert_snapshot!(wrong("bypass = { on = [\"*.okta.com\"], clients = [\"10.0.0.0/8\"] }"));
+    insta::assert_snapshot!(wrong("bypass = { add = [\"*.okta.com\"], clients = [\"10.0.0.1/8\"] }"));
+    insta::assert_snapshot!(wrong(
+        "fast-pass = { url = \"https://acme.okta.com\" }\nexpect = { outcome = \"enrolled\" }"
+    ));
+    insta::assert_snapshot!(wrong("enroll = { url = \"https://acme.okta.com\" }\nexpect = { rejected = \"x\" }"));
+    insta::assert_snapshot!(wrong("browse = { url = \"https://acme.okta.com\" }\nexpect = { version = \"h2\" }"));
 }
