@@ -183,9 +183,11 @@ mod tests {
     #[test]
     fn an_answer_counts_for_its_certificate_and_issuer_alone() {
         let (ours, other) = (issuer(), issuer());
-        let key = KeyPair::generate().unwrap();
-        let leaf = |issuer| CertificateParams::new(["a.example".into()]).unwrap().signed_by(&key, issuer).unwrap();
-        let (leaf, second) = (leaf(&ours), leaf(&ours));
+        let leaf = || {
+            let params = CertificateParams::new(["a.example".into()]).unwrap();
+            params.signed_by(&KeyPair::generate().unwrap(), &ours).unwrap()
+        };
+        let (leaf, second) = (leaf(), leaf());
         let id = CertId::of(leaf.der(), ours.der()).unwrap();
         assert_eq!(CertId::asked(&id.request()), Some(id.clone()));
         assert!(id.is_of(ours.der()) && !id.is_of(other.der()));
