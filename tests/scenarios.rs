@@ -8,7 +8,12 @@ fn folder() -> PathBuf {
 }
 
 fn run(file: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_middlebox")).arg("run").arg(file).env("NO_COLOR", "1").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_middlebox"))
+        .arg("run")
+        .arg(file)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the program starts")
 }
 
 fn told(output: &Output) -> String {
