@@ -17,7 +17,7 @@ use crate::authority::Permit;
 use crate::lab::{CaSource, ClientCertRule, LabConfig, ParentRule, acme};
 use crate::net::{Destination, ResolveEntry};
 use crate::policy::{Action, Dialect, OnChange, PolicyConfig};
-use crate::proxy::{Authenticate, Credentials};
+use crate::proxy::{Authenticate, Credentials, Limits};
 use crate::scenario;
 use crate::simulation::OriginSpec;
 
@@ -153,6 +153,8 @@ pub(super) struct LabArgs {
     simulate: Option<String>,
 
     /// Let one upstream connection serve several clients, which appliances do not
+    ///
+    /// Over HTTP/1.1 one after the other, over HTTP/2 also at once.
     #[arg(long, help_heading = "Origins")]
     pool: bool,
 
@@ -170,6 +172,16 @@ pub(super) struct LabArgs {
     /// alone is asked about, before the client's hello.
     #[arg(long, value_name = "WHEN", default_value = "always", value_parser = words::<Authenticate>(["always", "not-for-bypassed"]), requires = "proxy_auth", help_heading = "Access")]
     authenticate: Authenticate,
+
+    /// How long an origin may take to begin its answer while nothing moves; then the client is answered 504
+    ///
+    /// Uploads and interim answers begin it anew, and it is over once the answer begins.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = "Origins")]
+    answer_timeout: Duration,
+
+    /// How long nothing may move inside a body, a WebSocket or a tunnel; then it is cut
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration, help_heading = "Origins")]
+    idle_timeout: Duration,
 
     #[command(flatten)]
     token: TokenArgs,
@@ -229,6 +241,7 @@ impl LabArgs {
             credentials,
             pool: self.pool,
             keylog: self.keylog.clone(),
+            limits: Limits { answer: self.answer_timeout, idle: self.idle_timeout },
             grace: self.grace,
             ..LabConfig::default()
         })
@@ -238,6 +251,12 @@ impl LabArgs {
     pub(super) fn demands_password(&self) -> bool {
         self.proxy_auth.is_some()
     }
+}
+
+/// A time limit: one of nothing would end everything.
+fn duration(text: &str) -> Result<Duration, String> {
+    let limit = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if limit.is_zero() { Err("write a time limit above 0, such as 30s or 5m".to_owned()) } else { Ok(limit) }
 }
 
 fn simulated(what: &str) -> Result<Vec<OriginSpec>, CliError> {
