@@ -28,7 +28,9 @@ use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, LegCarrier, OriginKey, OriginLeg, UpstreamError, version_name};
 use super::{Shared, pool};
-use crate::authority::{Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
+use crate::authority::{
+    Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
+};
 use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
@@ -251,6 +253,7 @@ async fn forge(
                         SignedBy::UntrustedCa => "untrusted-ca",
                         SignedBy::ItSelf => "itself",
                     },
+                    defect: forged.defect.map(Defect::name),
                     cached: freshness == Freshness::Cached,
                 });
             });
@@ -313,6 +316,7 @@ async fn handshake(
                 version: version_name(connection.protocol_version()).to_owned(),
                 cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned(),
                 alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+                resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
@@ -378,6 +382,10 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
             (Some(_), Some((level, number))) => {
                 let signature = Signature::Alert { number, warning: level == 1 };
                 recording.refused(&refusal(signature), audit, End::client(signature.describe()));
+            }
+            // Opened ahead of need beside one that was accepted, and given up while the two were still shaking hands.
+            (Some(_), None) if recording.accepted_beside() => {
+                recording.finish(Outcome::Unused, End::client("opened ahead and never used"));
             }
             (Some(_), None) => {
                 let how = match trace.end {

@@ -249,6 +249,7 @@ impl Drop for Http2Exchange {
             status,
             request_bytes: *self.sent.get_mut(),
             response_bytes: *self.received.get_mut(),
+            began_us: self.relay.pen.moment(self.begun),
             took_us: u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
     }
