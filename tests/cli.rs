@@ -5,6 +5,8 @@
 mod bypass;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::io::Read as _;
 use std::net::TcpListener;

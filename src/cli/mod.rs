@@ -9,6 +9,7 @@ mod bypass;
 mod ca;
 mod client_environment;
 mod completions;
+mod control_args;
 mod enroll;
 mod error;
 mod exec;
@@ -30,6 +31,7 @@ mod token;
 mod traffic;
 mod trial_args;
 mod up;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -61,6 +63,7 @@ enum Command {
     Audit(Box<audit::Args>),
     Enroll(enroll::Args),
     Bypass(bypass::Args),
+    Watch(watch::Args),
     Ca(ca::Args),
     Completions(completions::Args),
 }
@@ -107,6 +110,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Audit(args) => wait_for(audit::audit(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
+        Command::Watch(args) => wait_for(watch::watch(args)),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
     }
