@@ -12,6 +12,7 @@ mod exec;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod program;
 
+use std::io::Write as _;
 use std::process::Command;
 
 use program::Place;
@@ -32,7 +33,7 @@ fn golden(name: &str, text: &str) {
 fn installed(program: &str, flag: &str) -> bool {
     let there = Command::new(program).arg(flag).output().is_ok_and(|output| output.status.success());
     if !there {
-        println!("skipped: this machine has no {program}");
+        let _ = writeln!(std::io::stderr(), "skipped: this machine has no {program}");
     }
     there
 }
