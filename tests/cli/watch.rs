@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::program::{Place, Up, curl, stderr, stdout};
 use super::ORG;
+use super::program::{Place, Up, curl, stderr, stdout};
 
 fn control(up: &Up) -> String {
     format!("http://{}", up.ready["control"].as_str().unwrap())
@@ -36,7 +36,10 @@ fn connections_are_told_as_they_end_until_the_middlebox_does() {
     assert!(visit(ORG).unwrap().status.success());
     let told = next();
     assert_eq!(told["event"], "closed");
-    assert_eq!((&told["record"]["hello"]["sni"], &told["record"]["outcome"]), (&"acme.okta.com".into(), &"accepted".into()));
+    assert_eq!(
+        (&told["record"]["hello"]["sni"], &told["record"]["outcome"]),
+        (&"acme.okta.com".into(), &"accepted".into())
+    );
 
     // The past, for people: the other host, too.
     let mut past = place.command(&["watch", "--last", "1"]);
