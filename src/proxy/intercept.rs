@@ -35,7 +35,7 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{CertificateFacts, ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -95,7 +95,12 @@ async fn open_origin(
 ) -> Result<OriginLeg, UpstreamError> {
     let stream = dial(shared, &key.destination).await?;
     connected(&stream);
-    shared.upstream.open(key, stream).await
+    let came_back = stream.came_back();
+    let opened = shared.upstream.open(key, stream).await;
+    match opened {
+        Err(_) if came_back.is_known() => Err(DialError::CameBack(key.destination.clone()).into()),
+        opened => opened,
+    }
 }
 
 /// Opens the origin's leg, marking the stages in the record.

@@ -42,7 +42,7 @@ pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
 use crate::journal::{DecisionKind, Journal};
-use crate::net::{Destination, Dialer};
+use crate::net::{Destination, Dialer, OwnConnections};
 use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
@@ -156,6 +156,8 @@ struct Shared {
     journal: Journal,
     upstream: Upstream,
     pool: pool::Pool,
+    /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
+    own: Option<Arc<OwnConnections>>,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -174,7 +176,7 @@ impl Proxy {
     /// # Errors
     /// The address is taken, or would make an open proxy.
     pub async fn bind(
-        config: ProxyConfig,
+        mut config: ProxyConfig,
         policy: Arc<PolicyStore>,
         authority: Arc<Authority>,
         journal: Journal,
@@ -198,6 +200,10 @@ impl Proxy {
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
+        let own = config.transparent.map(|_| Arc::new(OwnConnections::default()));
+        if let Some(own) = &own {
+            config.dialer = config.dialer.noticing(Arc::clone(own));
+        }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
@@ -217,6 +223,7 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            own,
             server,
             added,
             added_lines,
