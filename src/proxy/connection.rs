@@ -117,23 +117,26 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
             client.linger().await;
         }
-        Action::Bypass => {
-            let origin = tokio::select! {
-                origin = dial(shared, &inbound.destination) => origin,
-                () = client.left() => {
-                    return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
-                }
-                () = recording.live().kill.cancelled() => return killed(client, recording),
-            };
-            let origin = match origin {
-                Ok(origin) => origin,
-                Err(error) => return fail_unreached(shared, client, recording, &error),
-            };
-            note_origin_address(recording, &origin);
-            through(shared, recording, client, origin, Outcome::Bypassed).await;
-        }
+        Action::Bypass => Box::pin(bypass(shared, client, recording, inbound)).await,
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
+}
+
+/// Passes a client's TLS through to its destination.
+pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+    let origin = tokio::select! {
+        origin = dial(shared, &inbound.destination) => origin,
+        () = client.left() => {
+            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+        }
+        () = recording.live().kill.cancelled() => return killed(client, recording),
+    };
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    through(shared, recording, client, origin, Outcome::Bypassed).await;
 }
 
 /// Passes bytes that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they could be.

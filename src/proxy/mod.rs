@@ -19,6 +19,7 @@ mod pool;
 mod respond;
 mod stall;
 mod tunnel;
+mod undecryptable;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -77,6 +78,8 @@ pub struct ProxyConfig {
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long nothing may move in those to origins.
     pub limits: Limits,
 }
@@ -156,6 +159,7 @@ struct Shared {
     journal: Journal,
     upstream: Upstream,
     pool: pool::Pool,
+    learned: undecryptable::Learned,
     /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
     own: Option<Arc<OwnConnections>>,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
@@ -214,6 +218,7 @@ impl Proxy {
             added_lines.extend_from_slice(value.as_bytes());
             added_lines.extend_from_slice(b"\r\n");
         }
+        let learned = undecryptable::Learned::new(authority.profile().undecryptable(), config.learn);
         let shared = Arc::new(Shared {
             config,
             address,
@@ -223,6 +228,7 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            learned,
             own,
             server,
             added,
