@@ -67,7 +67,7 @@ pub(super) async fn run(
         }
         let _ = client.write_all(&PROTOCOL_VERSION).await;
         recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
-        recording.finish(Outcome::Failed, End::middlebox(why));
+        recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
         return client.linger().await;
     }
     match shared.upstream.known(&key) {
