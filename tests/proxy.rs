@@ -32,3 +32,5 @@ mod negotiation;
 mod real_curl;
 #[path = "proxy/silence.rs"]
 mod silence;
+#[path = "proxy/undecryptable.rs"]
+mod undecryptable;

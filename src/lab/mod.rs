@@ -125,6 +125,8 @@ pub struct LabConfig {
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long origins may be silent.
     pub limits: Limits,
     /// How much the journal keeps.
@@ -182,6 +184,7 @@ impl Default for LabConfig {
             pool: false,
             keylog: None,
             max_connections: 20_000,
+            learn: false,
             limits: Limits::default(),
             journal: JournalLimits::default(),
             grace: Duration::from_secs(5),
@@ -279,6 +282,9 @@ impl LabConfig {
     /// What of the configuration is wrong, or what of the environment is.
     pub async fn build(self) -> Result<Lab, LabError> {
         let mut profile = Profile::load(&self.profile)?;
+        if self.learn && profile.undecryptable().learning.is_none() {
+            return Err(LabError::LearnsNothing(profile.name().to_owned()));
+        }
         if let Some(highest) = self.client_tls {
             profile = Arc::new(profile.limited_to(highest));
         }
@@ -356,6 +362,7 @@ impl LabConfig {
             keylog,
             pool: self.pool,
             max_connections: self.max_connections,
+            learn: self.learn,
             limits: self.limits,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;

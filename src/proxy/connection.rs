@@ -19,7 +19,7 @@ use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
-use crate::net::{ClientHello, Destination, DialError, Dialled, Host};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -117,23 +117,26 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
             client.linger().await;
         }
-        Action::Bypass => {
-            let origin = tokio::select! {
-                origin = dial(shared, &inbound.destination) => origin,
-                () = client.left() => {
-                    return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
-                }
-                () = recording.live().kill.cancelled() => return killed(client, recording),
-            };
-            let origin = match origin {
-                Ok(origin) => origin,
-                Err(error) => return fail_unreached(shared, client, recording, &error),
-            };
-            note_origin_address(recording, &origin);
-            recording.finish(Outcome::Bypassed, through(shared, recording, client, origin).await);
-        }
+        Action::Bypass => Box::pin(bypass(shared, client, recording, inbound)).await,
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
+}
+
+/// Passes a client's TLS through to its destination.
+pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+    let origin = tokio::select! {
+        origin = dial(shared, &inbound.destination) => origin,
+        () = client.left() => {
+            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+        }
+        () = recording.live().kill.cancelled() => return killed(client, recording),
+    };
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    through(shared, recording, client, origin, Outcome::Bypassed).await;
 }
 
 /// Passes bytes that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they could be.
@@ -160,13 +163,14 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    recording.finish(Outcome::Plain, through(shared, recording, client, origin).await);
+    through(shared, recording, client, origin, Outcome::Plain).await;
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
-    let idle = shared.config.limits.idle;
-    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), idle, &mut client, &mut origin)).await;
+async fn through(shared: &Shared, recording: &Recording, mut client: Client, mut origin: Dialled, outcome: Outcome) {
+    let (live, idle) = (recording.live(), shared.config.limits.idle);
+    let Ended { end, clean } = Box::pin(tunnel::run(live, idle, &mut client, &mut origin)).await;
+    let came_back = origin.came_back();
     if !clean {
         client.reset();
         origin.reset();
@@ -174,7 +178,11 @@ async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dia
         // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
         let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
     }
-    end
+    if came_back.is_known() {
+        let end = format!("the connection came back to this proxy: {LOOP_HINT}");
+        return recording.finish(Outcome::Failed, End::middlebox(end));
+    }
+    recording.finish(outcome, end);
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.

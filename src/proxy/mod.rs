@@ -19,6 +19,7 @@ mod pool;
 mod respond;
 mod stall;
 mod tunnel;
+mod undecryptable;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -43,7 +44,7 @@ pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
 use crate::journal::{DecisionKind, Journal};
-use crate::net::{Destination, Dialer};
+use crate::net::{Destination, Dialer, OwnConnections};
 use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
@@ -80,6 +81,8 @@ pub struct ProxyConfig {
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long nothing may move in those to origins.
     pub limits: Limits,
 }
@@ -195,6 +198,9 @@ struct Shared {
     decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
+    learned: undecryptable::Learned,
+    /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
+    own: Option<Arc<OwnConnections>>,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -213,7 +219,7 @@ impl Proxy {
     /// # Errors
     /// The address is taken, or would make an open proxy.
     pub async fn bind(
-        config: ProxyConfig,
+        mut config: ProxyConfig,
         policy: Arc<PolicyStore>,
         authority: Arc<Authority>,
         journal: Journal,
@@ -237,6 +243,10 @@ impl Proxy {
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
+        let own = config.transparent.map(|_| Arc::new(OwnConnections::default()));
+        if let Some(own) = &own {
+            config.dialer = config.dialer.noticing(Arc::clone(own));
+        }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
@@ -247,6 +257,7 @@ impl Proxy {
             added_lines.extend_from_slice(value.as_bytes());
             added_lines.extend_from_slice(b"\r\n");
         }
+        let learned = undecryptable::Learned::new(authority.profile().undecryptable(), config.learn);
         let shared = Arc::new(Shared {
             decide_at: ArcSwap::from_pointee(config.decide_at),
             config,
@@ -257,6 +268,8 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            learned,
+            own,
             server,
             added,
             added_lines,
