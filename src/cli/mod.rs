@@ -30,6 +30,7 @@ mod token;
 mod traffic;
 mod trial_args;
 mod up;
+mod verify;
 mod words;
 
 use std::ffi::OsString;
@@ -60,6 +61,7 @@ enum Command {
     Exec(Box<exec::Args>),
     Audit(Box<audit::Args>),
     Enroll(enroll::Args),
+    Verify(verify::Args),
     Bypass(bypass::Args),
     Ca(ca::Args),
     Completions(completions::Args),
@@ -106,6 +108,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Exec(args) => wait_for(exec::exec(*args)),
         Command::Audit(args) => wait_for(audit::audit(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
+        Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
