@@ -14,10 +14,12 @@ mod inbound;
 mod intercept;
 mod listen;
 mod observed;
+mod owners;
 mod peek;
 mod pool;
 mod respond;
 mod stall;
+mod tickets;
 mod tunnel;
 mod upstream;
 
@@ -78,6 +80,8 @@ pub struct ProxyConfig {
     pub keylog: Option<Arc<dyn KeyLog>>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
     /// How long nothing may move in those to origins.
@@ -195,6 +199,8 @@ struct Shared {
     decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
+    owners: owners::Owners,
+    tickets: tickets::Tickets,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -238,6 +244,8 @@ impl Proxy {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
+        let owners = owners::Owners::new(ports.clone());
+        let tickets = tickets::Tickets::new()?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
         let mut added_lines = Vec::new();
@@ -257,6 +265,8 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            owners,
+            tickets,
             server,
             added,
             added_lines,
@@ -394,7 +404,8 @@ fn server_prototype(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
     // A client that resumes does not look at the certificate, and tickets on their way turn an orderly end into a
-    // reset: without them every connection is evidence.
+    // reset: without them every connection is evidence. Who has accepted its certificate before gets some: see
+    // `tickets`.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     if let Some(keylog) = keylog {
