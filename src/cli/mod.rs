@@ -32,6 +32,7 @@ mod traffic;
 mod trial_args;
 mod up;
 mod watch;
+mod verify;
 mod words;
 
 use std::ffi::OsString;
@@ -62,6 +63,7 @@ enum Command {
     Exec(Box<exec::Args>),
     Audit(Box<audit::Args>),
     Enroll(enroll::Args),
+    Verify(verify::Args),
     Bypass(bypass::Args),
     Watch(watch::Args),
     Ca(ca::Args),
@@ -109,6 +111,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Exec(args) => wait_for(exec::exec(*args)),
         Command::Audit(args) => wait_for(audit::audit(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
+        Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
         Command::Watch(args) => wait_for(watch::watch(args)),
         Command::Ca(args) => ca::ca(args),

@@ -419,12 +419,19 @@ impl Pen {
         self.journal.with_history(&key, |history| self.journal.revise(history.accepted(seen)));
     }
 
-    /// Whether this client has accepted a forged certificate for this host before.
+    /// Whether this client has accepted the certificate that it is about to be shown before.
     #[must_use]
     pub fn has_accepted(&self) -> bool {
         let (key, seen) = self.sighting();
         let clients = lock(&self.journal.0.clients);
-        clients.histories.get(&key).is_some_and(|history| history.has_accepted(&seen.host))
+        clients.histories.get(&key).is_some_and(|history| history.has_accepted(&seen))
+    }
+
+    /// The earlier connection whose verdict this one, passed through, would help to find, if there is one.
+    #[must_use]
+    pub fn probe(&self) -> Option<u64> {
+        let (key, seen) = self.sighting();
+        self.journal.with_history(&key, |history| history.probe(&seen))
     }
 
     /// The client used the genuine certificate of the host, past us.
@@ -481,6 +488,7 @@ impl Pen {
                 id: record.id,
                 host: record.host().unwrap_or_default(),
                 process: record.client.process.clone(),
+                serial: record.forged.as_ref().map(|forged| forged.certificate.serial.clone()),
                 opened: self.live.opened.saturating_duration_since(self.journal.0.began),
                 at,
             };
@@ -511,8 +519,8 @@ fn confidence(record: &ConnectionRecord) -> &'static str {
 }
 
 fn stack_of(record: &ConnectionRecord) -> ClientKey {
-    let ja4 = record.hello.as_ref().map(|hello| hello.ja4.clone()).unwrap_or_default();
-    ClientKey::Stack(record.client.address.ip(), ja4, record.client.user_agent.clone())
+    let stack = record.hello.as_ref().map(|hello| hello.stack.clone()).unwrap_or_default();
+    ClientKey::Stack(record.client.address.ip(), stack, record.client.user_agent.clone())
 }
 
 impl Drop for Recording {

@@ -121,6 +121,8 @@ pub struct LabConfig {
     pub own_ports: Vec<SocketAddr>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Where TLS secrets of both legs are appended.
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
@@ -182,6 +184,7 @@ impl Default for LabConfig {
             decide_at: DecideAt::Hello,
             own_ports: Vec::new(),
             pool: false,
+            probe: false,
             keylog: None,
             max_connections: 20_000,
             learn: false,
@@ -361,6 +364,7 @@ impl LabConfig {
             client_certs,
             keylog,
             pool: self.pool,
+            probe: self.probe,
             max_connections: self.max_connections,
             learn: self.learn,
             limits: self.limits,

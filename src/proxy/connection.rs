@@ -19,7 +19,7 @@ use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
-use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT, Tap};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -110,7 +110,14 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
     {
         recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
     }
-    match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
+    let action = Box::pin(decide(shared, recording, inbound, Some(hello))).await;
+    if action == Action::Inspect
+        && shared.config.probe
+        && let Some(open) = recording.probe()
+    {
+        return Box::pin(probe(shared, client, recording, inbound, open)).await;
+    }
+    match action {
         Action::Block => {
             let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
@@ -118,7 +125,42 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             client.linger().await;
         }
         Action::Bypass => Box::pin(bypass(shared, client, recording, inbound)).await,
-        Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
+        Action::Inspect => {
+            shared.owners.ask(recording);
+            Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
+        }
+    }
+}
+
+/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate:
+/// that of the connection `open` left more than one cause.
+async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbound: &Inbound, open: u64) {
+    recording.note(|record| {
+        let why = format!("probe: bypassed once, because connection {open} left open why the client refused");
+        record.notes.push(why.clone());
+        if let Some(decision) = &mut record.decision {
+            (decision.action, decision.why) = (DecisionKind::Bypass, why);
+        }
+    });
+    let origin = match dial(shared, &inbound.destination).await {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    let (mut client, tap) = Tap::new(client);
+    let mut origin = origin;
+    let Ended { end, clean } =
+        Box::pin(tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin)).await;
+    if tap.trace().carried_data() {
+        recording.note(|record| record.notes.push("probe: the client used the genuine certificate".to_owned()));
+        recording.passed();
+    } else {
+        recording.note(|record| record.notes.push("probe: the client sent no request past us either".to_owned()));
+    }
+    recording.finish(Outcome::Bypassed, end);
+    if !clean {
+        client.into_inner().reset();
+        origin.reset();
     }
 }
 

@@ -14,10 +14,12 @@ mod inbound;
 mod intercept;
 mod listen;
 mod observed;
+mod owners;
 mod peek;
 mod pool;
 mod respond;
 mod stall;
+mod tickets;
 mod tunnel;
 mod undecryptable;
 mod upstream;
@@ -79,6 +81,8 @@ pub struct ProxyConfig {
     pub keylog: Option<Arc<dyn KeyLog>>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
     /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
@@ -201,6 +205,8 @@ struct Shared {
     learned: undecryptable::Learned,
     /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
     own: Option<Arc<OwnConnections>>,
+    owners: owners::Owners,
+    tickets: tickets::Tickets,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -248,6 +254,8 @@ impl Proxy {
             config.dialer = config.dialer.noticing(Arc::clone(own));
         }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
+        let owners = owners::Owners::new(ports.clone());
+        let tickets = tickets::Tickets::new()?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
         let mut added_lines = Vec::new();
@@ -270,6 +278,8 @@ impl Proxy {
             pool: pool::Pool::default(),
             learned,
             own,
+            owners,
+            tickets,
             server,
             added,
             added_lines,
@@ -407,7 +417,8 @@ fn server_prototype(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
     // A client that resumes does not look at the certificate, and tickets on their way turn an orderly end into a
-    // reset: without them every connection is evidence.
+    // reset: without them every connection is evidence. Who has accepted its certificate before gets some: see
+    // `tickets`.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     if let Some(keylog) = keylog {
