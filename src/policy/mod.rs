@@ -12,6 +12,7 @@ mod decision;
 mod dialects;
 mod explain;
 mod file;
+pub mod formats;
 mod impact;
 mod index;
 mod layers;
