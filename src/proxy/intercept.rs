@@ -25,7 +25,9 @@ use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
-use crate::authority::{Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
+use crate::authority::{
+    Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
+};
 use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
@@ -248,6 +250,7 @@ async fn forge(
                         SignedBy::UntrustedCa => "untrusted-ca",
                         SignedBy::ItSelf => "itself",
                     },
+                    defect: forged.defect.map(Defect::name),
                     cached: freshness == Freshness::Cached,
                 });
             });
@@ -310,6 +313,7 @@ async fn handshake(
                 version: version_name(connection.protocol_version()).to_owned(),
                 cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned(),
                 alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+                resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
