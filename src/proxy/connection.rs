@@ -15,7 +15,7 @@ use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{Shared, intercept};
+use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
@@ -131,7 +131,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
                 Err(error) => return fail_unreached(shared, client, recording, &error),
             };
             note_origin_address(recording, &origin);
-            recording.finish(Outcome::Bypassed, through(recording, client, origin).await);
+            recording.finish(Outcome::Bypassed, through(shared, recording, client, origin).await);
         }
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
@@ -161,12 +161,13 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    recording.finish(Outcome::Plain, through(recording, client, origin).await);
+    recording.finish(Outcome::Plain, through(shared, recording, client, origin).await);
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
-    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin)).await;
+async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
+    let idle = shared.config.limits.idle;
+    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), idle, &mut client, &mut origin)).await;
     if !clean {
         client.reset();
         origin.reset();
@@ -179,12 +180,16 @@ async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.
 async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, hello: Option<&ClientHello>) -> Action {
+    let at = **shared.decide_at.load();
     let sni = match hello {
         None => Sni::NotTls,
-        Some(ClientHello { sni: Some(name), .. }) => Sni::Name(name),
+        Some(ClientHello { sni: Some(name), .. }) if at != DecideAt::Request => Sni::Name(name),
         Some(_) => Sni::Absent,
     };
     let (mut address, mut certificate): (Option<IpAddr>, Option<Vec<String>>) = (None, None);
+    if at == DecideAt::Certificate && hello.is_some() {
+        certificate = Some(intercept::certificate_names(shared, inbound, hello).await);
+    }
     if inbound.typed.is_none() {
         address = inbound.destination.host.ip();
     }

@@ -17,6 +17,7 @@ mod observed;
 mod peek;
 mod pool;
 mod respond;
+mod stall;
 mod tunnel;
 mod upstream;
 
@@ -25,6 +26,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use rustls::crypto::CryptoProvider;
@@ -37,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 pub use client_auth::{ClientCert, ClientCertError};
 pub use credentials::{Credentials, CredentialsError};
+pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
 use crate::journal::{DecisionKind, Journal, Live};
@@ -55,6 +58,8 @@ pub struct ProxyConfig {
     pub credentials: Option<Credentials>,
     /// For which hosts they have to say who they are.
     pub authenticate: Authenticate,
+    /// When the policy decides.
+    pub decide_at: DecideAt,
     /// Where connections are taken that the kernel redirects here (Linux).
     pub transparent: Option<SocketAddr>,
     /// Addresses whose connections all go to one place.
@@ -71,10 +76,12 @@ pub struct ProxyConfig {
     pub client_certs: Vec<ClientCert>,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
     pub keylog: Option<Arc<dyn KeyLog>>,
-    /// Whether idle HTTP/1.1 connections to origins are kept for other clients.
+    /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// How long nothing may move in those to origins.
+    pub limits: Limits,
 }
 
 /// For which hosts the clients of a proxy with passwords have to say who they are. Products differ here, and a client
@@ -90,6 +97,41 @@ pub enum Authenticate {
     /// SNI is decided on anew, as any, and is not asked again. Requests in absolute form are not bypassed, and SOCKS 5
     /// asks before the host is known: both demand the password.
     NotForBypassed,
+}
+
+/// When the policy decides about a TLS connection, and so what it can compare. Products differ, and so do their
+/// configurations: Squid decides at any of its three `ssl_bump` steps, and these are them.
+///
+/// It changes nothing for a dialect that does not look at the subject in question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecideAt {
+    /// Before the client's hello is looked at: only the host that it asked for is known, and on a transparent port only
+    /// the address.
+    Request,
+    /// Once the hello is read: the SNI is known.
+    #[default]
+    Hello,
+    /// Once the origin has shown its certificate, for which a connection of the proxy's own is opened.
+    Certificate,
+}
+
+/// A word is neither `request`, nor `hello`, nor `certificate`.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("write `request`, `hello` or `certificate`")]
+pub struct DecideAtError;
+
+impl FromStr for DecideAt {
+    type Err = DecideAtError;
+
+    fn from_str(text: &str) -> Result<Self, DecideAtError> {
+        match text {
+            "request" => Ok(Self::Request),
+            "hello" => Ok(Self::Hello),
+            "certificate" => Ok(Self::Certificate),
+            _ => Err(DecideAtError),
+        }
+    }
 }
 
 /// A word is neither `always` nor `not-for-bypassed`.
@@ -150,6 +192,7 @@ struct Shared {
     policy: Arc<PolicyStore>,
     authority: Arc<Authority>,
     journal: Journal,
+    decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
@@ -205,6 +248,7 @@ impl Proxy {
             added_lines.extend_from_slice(b"\r\n");
         }
         let shared = Arc::new(Shared {
+            decide_at: ArcSwap::from_pointee(config.decide_at),
             config,
             address,
             ports,
@@ -303,6 +347,11 @@ impl RunningProxy {
             }
         }
         None
+    }
+
+    /// Changes when the policy decides, for connections that are not decided yet.
+    pub fn set_decide_at(&self, decide_at: DecideAt) {
+        self.shared.decide_at.store(Arc::new(decide_at));
     }
 
     /// Stops accepting when the guard is dropped; what runs goes on.
