@@ -20,6 +20,7 @@ mod lab_args;
 mod logging;
 mod origin_args;
 mod pins;
+mod policy;
 mod policy_args;
 mod ready;
 mod rule_args;
@@ -66,6 +67,7 @@ enum Command {
     Verify(verify::Args),
     Bypass(bypass::Args),
     Watch(watch::Args),
+    Policy(Box<policy::Args>),
     Ca(ca::Args),
     Completions(completions::Args),
 }
@@ -114,6 +116,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
         Command::Watch(args) => wait_for(watch::watch(args)),
+        Command::Policy(args) => policy::policy(*args),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
     }

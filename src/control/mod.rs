@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod policy;
 mod problem;
+mod rehearse;
 mod routes;
 mod server;
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub use certificate::{CertificateError, CertificateFacts, pem};
 pub use dial::{DialError, Dialer, Routes};
 pub use dialled::{CameBack, Dialled};
 pub use hello::{ClientHello, FirstBytes, MAX_HELLO, read_first_bytes};
+pub(crate) use host::split_port;
 pub use host::{Destination, Host, HostError};
 pub use loops::{AcceptedEnd, LOOP_HINT, OpenedEnd, OwnConnections};
 pub use names::Names;
