@@ -6,6 +6,7 @@ use super::Action;
 use super::dialects::Dialect;
 use super::formats::{self, Format};
 use super::rule::{Rule, RuleId, Source};
+use crate::pac::PacScript;
 use crate::source::{Document, PlaceError};
 
 /// A policy file, understood.
@@ -15,6 +16,8 @@ pub(super) struct PolicyFile {
     pub(super) default: Option<Action>,
     /// Its rules. Those without an id of their own have no number yet.
     pub(super) rules: Vec<Arc<Rule>>,
+    /// A PAC script, which decides in place of rules.
+    pub(super) script: Option<PacScript>,
 }
 
 impl PolicyFile {
@@ -32,7 +35,7 @@ impl PolicyFile {
             let id = named.and_then(|name| RuleId::chosen(name).ok()).unwrap_or(RuleId::UNNUMBERED);
             rules.push(Arc::new(Rule::of_entry(id, pattern, entry, Source::File)));
         }
-        Ok(Self { dialect: list.dialect, default: list.default, rules })
+        Ok(Self { dialect: list.dialect, default: list.default, rules, script: list.script })
     }
 }
 

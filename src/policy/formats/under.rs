@@ -55,7 +55,8 @@ impl List {
             }
         }
         let default = default.or(self.default).unwrap_or(reads.default_action());
-        Under { policy: Policy::compile(1, reads, default, rules), rejected, entries }
+        let policy = Policy::compile(1, reads, default, rules).with_script(self.script.clone());
+        Under { policy, rejected, entries }
     }
 }
 
