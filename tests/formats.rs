@@ -91,7 +91,7 @@ fn told(list: &List) -> String {
     }
     let under = list.under(None, None);
     for rejected in &under.rejected {
-        let _ = writeln!(text, "rejected {}", list.pattern_error(&list.entries[rejected.entry], &rejected.error));
+        let _ = writeln!(text, "rejected {}, line {:?}: {}", rejected.text, rejected.line, rejected.reason);
     }
     text.replace(&folder, "")
 }

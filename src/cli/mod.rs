@@ -15,6 +15,7 @@ mod guide;
 mod lab_args;
 mod logging;
 mod pins;
+mod policy;
 mod ready;
 mod rule_args;
 mod run;
@@ -53,6 +54,7 @@ enum Command {
     Run(run::Args),
     Enroll(enroll::Args),
     Bypass(bypass::Args),
+    Policy(Box<policy::Args>),
     Ca(ca::Args),
     Completions(completions::Args),
 }
@@ -97,6 +99,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Run(args) => wait_for(run::run(args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
+        Command::Policy(args) => policy::policy(*args),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
     }

@@ -267,7 +267,9 @@ impl LabConfig {
     /// What of the configuration is wrong, or what of the environment is.
     pub async fn build(self) -> Result<Lab, LabError> {
         let profile = Profile::load(&self.profile)?;
-        let policy = Arc::new(PolicyStore::new(self.policy)?);
+        // Of the simulated internet every host is on one loopback address, which says nothing about who shares one.
+        let addresses = self.resolve.iter().filter_map(ResolveEntry::name_with_addresses);
+        let policy = Arc::new(PolicyStore::new(self.policy)?.with_addresses(addresses));
         let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits));
         let internet = match self.simulate.is_empty() {
             true => None,

@@ -136,6 +136,8 @@ impl Layers {
 
     pub(super) fn compile(&self, epoch: u64) -> Policy {
         let policy = Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect());
+        let chosen = self.live_default.or(self.chosen_default).or(self.file_default);
+        let policy = policy.with_default_assumed(chosen.is_none());
         Policy { names: Arc::clone(&self.names), script: self.script.clone(), ..policy }
     }
 

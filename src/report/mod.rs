@@ -3,6 +3,7 @@
 //! Words (decisions, outcomes, causes) are texts here, in the vocabulary of records and scenario files, so that a
 //! report can be written by whoever ran something and read by whoever has the file.
 
+mod check;
 mod excerpt;
 mod file;
 mod json;
@@ -20,10 +21,12 @@ use serde::{Serialize, Serializer};
 use crate::net::Pin;
 use crate::source::Document;
 
+pub use self::check::junit_of_check;
 pub use self::file::{WriteError, write_whole};
 pub use self::json::{VERSION, json};
 pub use self::junit::{JunitError, junit};
 pub use self::story::Story;
+pub(crate) use self::text::{clean, wrap};
 
 /// Everything that ran.
 #[derive(Clone, Debug, Default, Serialize)]

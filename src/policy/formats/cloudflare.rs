@@ -132,8 +132,8 @@ impl Gateway {
         names.extend(address.map(ToOwned::to_owned));
         let items = node.all("items").chain(node.all("items_with_description")).filter_map(|item| {
             let value = item.field("value").unwrap_or(item);
-            let note = item.field("description").and_then(Node::text).map(ToOwned::to_owned);
-            Some((value.text()?.to_owned(), note.filter(|note| !note.is_empty()), place(places, value.at)))
+            let about = item.field("description").and_then(Node::text).filter(|about| !about.is_empty());
+            Some((value.text()?.to_owned(), about.map(ToOwned::to_owned), place(places, value.at)))
         });
         let items = items.collect();
         self.lists.push(Hosts { names, title, place: place(places, node.at), items });

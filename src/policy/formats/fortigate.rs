@@ -359,15 +359,15 @@ fn subnet(values: &[Word<'_>]) -> Option<String> {
 }
 
 fn write(list: &List) -> String {
-    let mut names = BTreeSet::new();
-    let named: Vec<(&Entry, String)> = list
+    let mut taken = BTreeSet::new();
+    let objects: Vec<(&Entry, String)> = list
         .entries
         .iter()
         .map(|entry| {
             let wanted = entry.name().unwrap_or(entry.pattern()).to_owned();
             let mut name = wanted.clone();
             let mut number = 2;
-            while !names.insert(name.clone()) {
+            while !taken.insert(name.clone()) {
                 name = format!("{wanted} {number}");
                 number += 1;
             }
@@ -377,12 +377,12 @@ fn write(list: &List) -> String {
     let is_wildcard = |entry: &Entry| entry.pattern().contains('*');
     let mut text = String::new();
     for (wildcard, table) in [(true, WILDCARDS), (false, ADDRESSES)] {
-        let objects: Vec<_> = named.iter().filter(|(entry, _)| is_wildcard(entry) == wildcard).collect();
-        if objects.is_empty() {
+        let own: Vec<_> = objects.iter().filter(|(entry, _)| is_wildcard(entry) == wildcard).collect();
+        if own.is_empty() {
             continue;
         }
         let _ = writeln!(text, "config {table}");
-        for (entry, name) in objects {
+        for (entry, name) in own {
             let pattern = quote(entry.pattern());
             let _ = writeln!(text, "    edit {}", quote(name));
             let _ = match entry.pattern().parse::<Network>() {
@@ -399,7 +399,7 @@ fn write(list: &List) -> String {
     }
     let profile = quote(list.name.as_deref().unwrap_or("bypass-list"));
     let _ = writeln!(text, "config {PROFILES}\n    edit {profile}\n        config ssl-exempt");
-    for ((entry, name), number) in named.iter().zip(1..) {
+    for ((entry, name), number) in objects.iter().zip(1..) {
         let kind = if is_wildcard(entry) { "wildcard-fqdn" } else { "address" };
         let _ = writeln!(text, "            edit {number}\n                set type {kind}");
         let _ = writeln!(text, "                set {kind} {}\n            next", quote(name));

@@ -238,6 +238,24 @@ impl Entry {
         self.with(Some(clients).filter(|clients| !clients.is_empty()), |more, clients| more.clients = clients)
     }
 
+    /// The same entry, for every port.
+    #[must_use]
+    pub fn without_ports(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.ports.clear();
+        }
+        self
+    }
+
+    /// The same entry, for every client.
+    #[must_use]
+    pub fn without_clients(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.clients.clear();
+        }
+        self
+    }
+
     /// The same entry with a note.
     #[must_use]
     pub fn with_note(self, note: Option<String>) -> Self {

@@ -35,7 +35,6 @@ use say::Says;
 
 pub use list::{Aside, Entry, List, Place};
 pub use say::{CannotSay, Lack, Unsaid};
-pub use under::{Rejected, Under};
 
 use super::dialects::Dialect;
 use crate::source::{Document, PlaceError, did_you_mean};

@@ -321,8 +321,8 @@ pub(super) fn layout(list: &List) -> Layout<'_> {
         layout.rules = layout.rules || entry.action() != Action::Bypass || !entry.enabled();
         let name = entry.name().or(list.name.as_deref()).unwrap_or("bypass-list");
         match layout.categories.last_mut() {
-            Some((last, run))
-                if last == name && run[0].action() == entry.action() && run[0].enabled() == entry.enabled() =>
+            Some((before, run))
+                if before == name && run[0].action() == entry.action() && run[0].enabled() == entry.enabled() =>
             {
                 run.push(entry);
             }

@@ -81,7 +81,7 @@ const SHOWN: usize = 20;
 
 impl Format {
     /// What this format cannot say of a list.
-    pub(super) fn unsaid(self, list: &List) -> Vec<Unsaid> {
+    pub(in super::super) fn unsaid(self, list: &List) -> Vec<Unsaid> {
         let says = self.0.says;
         let mut what = Vec::new();
         let own = self.0.dialects;

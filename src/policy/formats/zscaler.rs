@@ -275,8 +275,8 @@ pub(super) fn groups<'l>(list: &'l List, title: &str) -> Vec<Group<'l>> {
     for entry in &list.entries {
         let name = entry.name().or(list.name.as_deref()).unwrap_or(title);
         match groups.last_mut() {
-            Some(last) if last.name == name && last.action == entry.action() && last.enabled == entry.enabled() => {
-                last.urls.push(entry.pattern());
+            Some(run) if run.name == name && run.action == entry.action() && run.enabled == entry.enabled() => {
+                run.urls.push(entry.pattern());
             }
             _ => groups.push(Group {
                 name: name.to_owned(),
