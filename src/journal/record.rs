@@ -54,6 +54,8 @@ pub struct ConnectionRecord {
     pub outcome: Option<Outcome>,
     /// Why the client refused, if it did.
     pub diagnosis: Option<Diagnosis>,
+    /// How often the verdict was revised after the connection had ended, because later ones said more.
+    pub revisions: u32,
     /// Remarks on the way, such as a name that differs between CONNECT and SNI.
     pub notes: Vec<String>,
 }
@@ -64,6 +66,24 @@ impl ConnectionRecord {
     pub fn host(&self) -> Option<String> {
         let sni = self.hello.as_ref().and_then(|hello| hello.sni.clone());
         sni.or_else(|| self.destination.as_ref().map(|destination| destination.host.to_string()))
+    }
+
+    /// How a connection that may still be open turns out as it stands.
+    #[must_use]
+    pub fn outcome_so_far(&self) -> Outcome {
+        self.outcome.unwrap_or_else(|| match self.decision.as_ref().map(|decision| decision.action) {
+            Some(DecisionKind::Bypass) => Outcome::Bypassed,
+            Some(DecisionKind::Block) => Outcome::Blocked,
+            Some(DecisionKind::Plain) => Outcome::Plain,
+            Some(DecisionKind::Inspect) if self.stages.first_byte.is_some() => Outcome::Accepted,
+            Some(DecisionKind::Inspect) | None => Outcome::Unused,
+        })
+    }
+
+    /// The pattern of the rule that decided, or `default`; none where nothing was decided.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.decision.as_ref().map(|decision| decision.rule.as_deref().unwrap_or("default"))
     }
 }
 
@@ -77,6 +97,17 @@ pub struct ClientFacts {
     pub device: Option<String>,
     /// The `User-Agent` of its CONNECT or first plain request.
     pub user_agent: Option<String>,
+    /// The program that opened the connection, where it runs on this machine and the system says.
+    pub process: Option<ClientProcess>,
+}
+
+/// A process on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ClientProcess {
+    /// Its number.
+    pub pid: u32,
+    /// Its program file.
+    pub program: String,
 }
 
 /// How a connection reached the proxy.
@@ -162,6 +193,8 @@ pub struct ForgedFacts {
     pub mirrored: &'static str,
     /// `inspection-ca`, `untrusted-ca` or `itself`.
     pub signed_by: &'static str,
+    /// In what it is wrong on request: the name of the defect.
+    pub defect: Option<&'static str>,
     /// Whether it was made for an earlier connection.
     pub cached: bool,
 }
@@ -175,6 +208,8 @@ pub struct HandshakeFacts {
     pub cipher: String,
     /// The protocol agreed.
     pub alpn: Option<String>,
+    /// Whether an earlier session was resumed: the client was shown no certificate then.
+    pub resumed: bool,
 }
 
 /// What the middlebox itself told a client.
@@ -210,6 +245,8 @@ pub struct Exchange {
     pub request_bytes: u64,
     /// Body bytes of the answer, framing included.
     pub response_bytes: u64,
+    /// When its head was there, in microseconds since the connection was opened.
+    pub began_us: u64,
     /// From the request's head to the end of the answer, in microseconds.
     pub took_us: u64,
 }

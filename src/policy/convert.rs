@@ -16,7 +16,7 @@ use super::matcher::{Matcher, Token};
 use super::pattern::{Pattern, PatternPorts};
 use super::question::Question;
 use super::reading::Rejected;
-use super::witness::{difference, differences};
+use super::witness::{Difference, difference, differences};
 use super::{Action, Policy};
 use crate::policy::Ports;
 
@@ -140,8 +140,11 @@ pub fn convert(list: &List, from: Option<Dialect>, to: Dialect, format: Format) 
 
 /// The hosts that two policies treat differently, and those that differ in their spelling alone.
 fn contrasts(first: &Policy, second: &Policy, beyond: Vec<Question>) -> (Vec<Contrast>, Vec<Contrast>) {
+    let mut found: Vec<Difference> = differences(first, second).collect();
     let beyond = beyond.into_iter().filter_map(|question| difference(first, second, question));
-    let (spelled, real): (Vec<_>, Vec<_>) = differences(first, second).chain(beyond).partition(|found| {
+    let beyond: Vec<_> = beyond.filter(|one| !found.iter().any(|known| known.question == one.question)).collect();
+    found.extend(beyond);
+    let (spelled, real): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| {
         let host = &found.question.host;
         let plain = host.trim_end_matches('.').to_ascii_lowercase();
         plain != *host && difference(first, second, Question { host: plain, ..found.question.clone() }).is_none()

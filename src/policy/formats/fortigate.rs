@@ -435,7 +435,7 @@ mod tests {
             aside,
             [
                 "18:1 `set caname` in `config firewall ssl-ssh-profile` is no bypass rule",
-                "31:1 `config system global` holds no bypass rule",
+                "33:1 `config system global` holds no bypass rule",
                 "13:19 the exempt object gone is not defined in this file",
                 "25:25 the exempt fortiguard-category 31 cannot be told from a list of hosts",
                 "27:6 the exemption by fortiguard-category names nothing",
