@@ -95,10 +95,8 @@ fn convert_to(args: &Args, list: &List) -> Result<Conversion, CliError> {
         None => {
             // Only what it says shows which of the two can hold it.
             let done = into(Format::POLICY_TOML)?;
-            match usual_format(list, &done.list) {
-                Format::POLICY_TOML => Ok(done),
-                other => into(other),
-            }
+            let format = usual_format(list, &done.list);
+            if format == done.list.format { Ok(done) } else { into(format) }
         }
     }
 }
