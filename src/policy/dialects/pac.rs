@@ -18,7 +18,7 @@ use crate::policy::decision::{Asked, Decision, Need, Reason, SubjectKind, Subjec
 use crate::policy::matcher::Matcher;
 use crate::policy::pattern::{Pattern, PatternError, Side};
 use crate::policy::standing::{Assumption, Standing};
-use crate::policy::view::{Answer, View};
+use crate::policy::view::{Answer, Named, View};
 use crate::policy::{Action, Policy};
 
 pub(super) static SPEC: Spec = Spec {
@@ -46,6 +46,7 @@ const SPELLING: Spelling = Spelling {
     address_is_text: true,
 };
 
+#[expect(clippy::unnecessary_wraps, reason = "other dialects refuse some texts; every text is the end of some text")]
 fn parse(text: &str) -> Result<Pattern, PatternError> {
     if text.is_empty() {
         return Ok(Draft::new(text, Matcher::Any).warn(0..0, "the empty text is the end of every host", None).done());
@@ -99,7 +100,7 @@ fn of_script(policy: &Policy, script: &PacScript, host: &str, view: &View<'_>) -
         Ok(Host::Ip(IpAddr::V6(address))) => format!("[{address}]"),
         _ => host.to_owned(),
     };
-    let subject = view.subject.as_ref().map(|named| named.subject());
+    let subject = view.subject.as_ref().map(Named::subject);
     debug_assert!(view.subject.as_ref().is_none_or(|named| named.kind != SubjectKind::Certificate));
     let asked = format!("https://{bracketed}:{}/", view.port).parse().map_err(|_| "the host makes no URL".to_owned());
     let answer = asked.and_then(|url| script.find_proxy(&url, host, &Known(policy)).map_err(|error| error.to_string()));

@@ -120,7 +120,7 @@ impl Gateway {
                 terms,
             }),
             None => {
-                list.put_aside(base, format!("the expression of policy {name} is more than a list of hosts: {text}"))
+                list.put_aside(base, format!("the expression of policy {name} is more than a list of hosts: {text}"));
             }
         }
     }
@@ -242,15 +242,12 @@ fn tokens(text: &str) -> Option<Vec<(Token<'_>, usize)>> {
             }
             _ => {
                 // The braces of an interpolation belong to the word.
-                let end = if rest.starts_with("${") {
-                    rest.find('}')? + 1
-                } else if rest.starts_with("$") {
-                    rest[1..]
-                        .find(['(', ')', ' ', '"'])
-                        .map_or(rest.len(), |end| end + 1)
-                        .max(if rest[1..].starts_with("${") { rest.find('}')? + 1 } else { 0 })
-                } else {
-                    rest.find(|sign: char| sign.is_whitespace() || "(){}\"".contains(sign)).unwrap_or(rest.len())
+                let end = match rest.trim_start_matches('$').starts_with('{') && first == '$' {
+                    true => rest.find('}')? + 1,
+                    false => {
+                        let ends = |sign: char| sign.is_whitespace() || "(){}\"".contains(sign);
+                        rest.find(ends).unwrap_or(rest.len())
+                    }
                 };
                 tokens.push((Token::Word(&rest[..end]), at));
                 at += end;

@@ -242,7 +242,9 @@ impl Reader<'_> {
                 match key {
                     "type" => exempt.kind = Some(value.text.clone().into_owned()),
                     _ => {
-                        exempt.named.extend(values.iter().map(owned).map(|(name, place)| (key.to_owned(), name, place)))
+                        exempt
+                            .named
+                            .extend(values.iter().map(owned).map(|(name, place)| (key.to_owned(), name, place)));
                     }
                 }
                 true

@@ -92,7 +92,7 @@ fn read_yaml(document: &Document) -> Result<List, PlaceError> {
                         key = Some(text.into_owned());
                     }
                     (Some(option), _) => {
-                        if matches!(option.as_str(), "ignore_hosts" | "allow_hosts") && !(text.is_empty() && !quoted) {
+                        if matches!(option.as_str(), "ignore_hosts" | "allow_hosts") && (quoted || !text.is_empty()) {
                             take(&mut list, &option.clone(), &text, place(&span, quoted));
                         }
                         if depth == 1 {

@@ -247,7 +247,7 @@ fn read_set(document: &Document) -> Result<List, PlaceError> {
 
 /// The values of a setting: one word, or several in brackets.
 fn values(words: &[Word<'_>]) -> Vec<(String, Place)> {
-    let bracket = |word: &&Word<'_>| !(matches!(&*word.text, "[" | "]") && !word.quoted);
+    let bracket = |word: &&Word<'_>| word.quoted || !matches!(&*word.text, "[" | "]");
     words.iter().filter(bracket).map(|word| (word.text.clone().into_owned(), word.place)).collect()
 }
 

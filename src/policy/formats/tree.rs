@@ -206,7 +206,9 @@ fn resolve(node: &mut Node, known: &HashMap<String, Node>, depth: usize) {
         }
         Value::Fields(fields) => fields.iter_mut().for_each(|field| resolve(&mut field.node, known, depth)),
         Value::Items(items) => {
-            items.iter_mut().for_each(|item| resolve(item, known, depth));
+            for item in items.iter_mut() {
+                resolve(item, known, depth);
+            }
             // A list of lists is what `concat` and `flatten` make of it.
             if items.iter().any(|item| matches!(item.value, Value::Items(_))) {
                 let flat = std::mem::take(items).into_iter().flat_map(|item| match item.value {
@@ -272,7 +274,7 @@ fn of_expression(source: &str, expression: &Expression) -> Node {
             if ["tolist", "toset", "concat", "flatten", "distinct", "sort"].contains(&call.name.name.as_str()) =>
         {
             let mut items = Vec::new();
-            for argument in call.args.iter() {
+            for argument in &call.args {
                 let argument = of_expression(source, argument);
                 match argument.value {
                     Value::Items(inner) => items.extend(inner),

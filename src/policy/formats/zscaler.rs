@@ -112,11 +112,11 @@ impl Zia {
                 | "ip_ranges_retaining_parent_category"
                 | "keywords"
                 | "keywords_retaining_parent_category"
-                | "scopes" => {
-                    if !field.node.is_nothing() {
-                        let what = format!("`{}` of {shown} does not go by host names", field.key);
-                        list.put_aside(place(places, field.at), what);
-                    }
+                | "scopes"
+                    if !field.node.is_nothing() =>
+                {
+                    let what = format!("`{}` of {shown} does not go by host names", field.key);
+                    list.put_aside(place(places, field.at), what);
                 }
                 _ => {}
             }
@@ -212,7 +212,7 @@ impl Zia {
                         add(list, &self.categories[found], rule.action, rule.enabled);
                     }
                     None => {
-                        list.put_aside(*at, format!("the category {named} of rule {} is not in this file", rule.name))
+                        list.put_aside(*at, format!("the category {named} of rule {} is not in this file", rule.name));
                     }
                 }
             }
