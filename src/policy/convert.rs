@@ -69,7 +69,8 @@ fn names(format: Format) -> String {
     format.dialects().map(Dialect::name).collect::<Vec<_>>().join(" or ")
 }
 
-/// Converts a list into another dialect, so far as a format can hold it. Both lists are compared with the same default.
+/// Converts a list into another dialect, so far as a format can hold it. Both lists are compared with the same default: the
+/// one that the list says, or as if everything else were inspected, whatever the products do where nothing matches.
 ///
 /// # Errors
 /// The list is a script, or the format is not for that dialect.
@@ -81,12 +82,12 @@ pub fn convert(list: &List, from: Option<Dialect>, to: Dialect, format: Format) 
         return Err(ConvertError::Format { format, to });
     }
     let reads = list.dialect_or(from);
-    let first = list.under(from, None);
+    let default = list.default.unwrap_or(Action::Inspect);
+    let first = list.under(from, Some(default));
     let mut out = List::new(format, &list.documents[0]);
     out.dialect = Some(to);
     out.name.clone_from(&list.name);
-    out.default =
-        Some(first.policy.default_action()).filter(|own| list.default.is_some() || *own != to.default_action());
+    out.default = Some(default).filter(|own| list.default.is_some() || *own != to.default_action());
     let mut left_out = Vec::new();
     let mut beyond = Vec::new();
     let mut refused = first.rejected.iter().peekable();
@@ -127,7 +128,6 @@ pub fn convert(list: &List, from: Option<Dialect>, to: Dialect, format: Format) 
             .filter(|(before, _)| *before >= list.entries.len())
             .map(|(_, comment)| (out.entries.len(), comment.clone())),
     );
-    let default = first.policy.default_action();
     let mut other_default = None;
     fit(&mut out, format, &mut left_out, |list| {
         list.default = None;
@@ -512,7 +512,7 @@ mod tests {
             if there.is_faithful() {
                 let back = convert(&there.list, None, from, Format::POLICY_TOML).unwrap();
                 if back.is_faithful() {
-                    let old: Policy = list.under(None, None).policy;
+                    let old: Policy = list.under(None, Some(Action::Inspect)).policy;
                     let new = back.list.under(None, Some(old.default_action())).policy;
                     prop_assert_eq!(contrasts(&old, &new, Vec::new()).0, []);
                 }

@@ -220,6 +220,10 @@ impl Reader {
                 self.list.put_aside(acl.place, format!("no `ssl_bump` line is for acl {name} of type {}", acl.kind));
             }
         }
+        if !bumps.is_empty() && !closed {
+            // Without a match Squid splices.
+            self.list.default = Some(Action::Bypass);
+        }
         let own = |name: &str| name.parse().ok();
         self.list.dialect = self.list.dialect.or(own("squid-server-name"));
         self.list
