@@ -20,12 +20,25 @@ pub(super) struct PolicyFile {
     pub(super) script: Option<PacScript>,
 }
 
+/// So many of the things that a file holds beside its rules are told.
+const SHOWN: usize = 20;
+
 impl PolicyFile {
     /// Reads the document; a dialect chosen elsewhere goes before the file's own. A policy in force has no holes, so an
     /// entry that its product refuses is a mistake here.
     pub(super) fn read(document: &Document, chosen: Option<Dialect>) -> Result<Self, PlaceError> {
         let list = formats::read(document, None)?;
         let reads = list.dialect_or(chosen);
+        if let Some(other) = chosen.filter(|chosen| *chosen != reads) {
+            let help = Some("leave the dialect out".to_owned());
+            return Err(document.error(0..0, format!("a PAC file is a script, which {other} does not read"), help));
+        }
+        for aside in list.aside.iter().take(SHOWN) {
+            tracing::warn!("set aside {}: {}", list.locate(aside.place), aside.what);
+        }
+        if let Some(more) = list.aside.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            tracing::warn!("set aside {more} more things that are no bypass rules");
+        }
         let mut rules = Vec::with_capacity(list.entries.len());
         for entry in &list.entries {
             let own = if chosen.is_some() { reads } else { entry.dialect().unwrap_or(reads) };

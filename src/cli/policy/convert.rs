@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::error::CliError;
 use super::super::exit;
-use super::list::{dialects, formats as names_of_formats};
+use super::list::{dialects, formats as names_of_formats, tell_aside};
 use super::text::{Paint, item, labelled};
 use crate::policy::formats::{self, Format, List};
 use crate::policy::{Action, Contrast, Conversion, ConvertError, Dialect, Treatment, convert, usual_format};
@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args) -> Result<u8, CliError> {
     let list = formats::read(&document, args.from_format).map_err(DocumentError::Place)?;
     let done = convert_to(args, &list)?;
     let faithful = done.is_faithful();
+    tell_aside(&list, "not converted")?;
     tell(args, &list, &done, &mut anstream::stderr().lock())?;
     if !faithful && !args.lossy {
         return Ok(if done.rejected.is_empty() { exit::EXPECTATION_FAILED } else { exit::USAGE });
@@ -106,12 +107,8 @@ const SHOWN: usize = 20;
 
 /// Tells everything that is not the list itself.
 fn tell(args: &Args, list: &List, done: &Conversion, to: &mut dyn Write) -> io::Result<()> {
-    let Paint { strong, faint, good, bad, warn } = Paint::default();
+    let Paint { strong, good, bad, warn, .. } = Paint::default();
     let from = list.dialect_or(args.from);
-    for aside in list.aside.iter().take(SHOWN) {
-        writeln!(to, "{faint}not converted{faint:#} {}: {}", list.locate(aside.place), aside.what)?;
-    }
-    more(list.aside.len(), "not converted", to)?;
     for rejected in done.rejected.iter().take(SHOWN) {
         let line = rejected.line.map(|line| format!("{}:{line}: ", args.file.display())).unwrap_or_default();
         writeln!(to, "{bad}refused by {from}{bad:#} {line}`{}`: {}", rejected.text, rejected.reason)?;

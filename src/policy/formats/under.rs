@@ -5,10 +5,11 @@ use super::super::reading::{Reading, Written};
 use super::{Dialect, List};
 
 impl List {
-    /// The dialect in which it is read: the chosen one, else the one that it suggests, else the native one.
+    /// The dialect in which it is read: the chosen one, else the one that it suggests, else the native one. A script is
+    /// never read as anything else.
     #[must_use]
     pub fn dialect_or(&self, chosen: Option<Dialect>) -> Dialect {
-        chosen.or(self.dialect).unwrap_or(Dialect::MIDDLEBOX)
+        chosen.filter(|_| self.script.is_none()).or(self.dialect).unwrap_or(Dialect::MIDDLEBOX)
     }
 
     /// Reads every entry as a product does. A dialect and a default that were chosen go before the list's own; without
@@ -20,7 +21,6 @@ impl List {
             dialect: entry.dialect().filter(|_| dialect.is_none()),
             ..Written::from(entry)
         });
-        let Reading { policy, rejected } = Reading::of(self.dialect_or(dialect), default.or(self.default), written);
-        Reading { policy: policy.with_script(self.script.clone()), rejected }
+        Reading::of(self.dialect_or(dialect), default.or(self.default), written).with_script(self.script.clone())
     }
 }
