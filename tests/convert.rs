@@ -42,7 +42,7 @@ fn the_same_hosts_are_written_and_others_are_refused_by_name() {
     place.write("proxy.pac", "function FindProxyForURL(url, host) { return 'DIRECT'; }\n");
     let cases: [(&str, &[&str], i32); 9] = [
         ("help", &["policy", "convert", "--help"], 0),
-        ("same", &["policy", "convert", "--from", "zscaler", "--to", "netskope-url-list", "exact.txt"], 0),
+        ("same", &["policy", "convert", "--from", "zscaler", "--to", "pan-os-url", "exact.txt"], 0),
         ("differs", &["policy", "convert", "--to", "squid-server-name", "category.json"], 1),
         (
             "lossy",
@@ -51,7 +51,7 @@ fn the_same_hosts_are_written_and_others_are_refused_by_name() {
         ),
         ("squid", &["policy", "convert", "--to", "squid-server-name", "--to-format", "squid", "exact.txt"], 0),
         ("place", &["policy", "convert", "--to", "squid-server-name", "broken.json"], 2),
-        ("refused", &["policy", "convert", "--from", "zscaler", "--to", "netskope-url-list", "refused.txt"], 2),
+        ("refused", &["policy", "convert", "--from", "zscaler", "--to", "pan-os-url", "refused.txt"], 2),
         ("format", &["policy", "convert", "--to", "zscaler", "--to-format", "squid", "exact.txt"], 2),
         ("script", &["policy", "convert", "--to", "zscaler", "proxy.pac"], 2),
     ];

@@ -2,7 +2,7 @@
 //!
 //! Each entry is read into what it covers, and written again in the forms that the other dialect knows, each of which is
 //! read by that dialect and compared. Where one form does not say it, several together may; where none do, the nearest
-//! narrower one is taken. Whether both lists treat hosts alike is not concluded from that: both policies decide the hosts
+//! ones are taken. Whether both lists treat hosts alike is not concluded from that: both policies decide the hosts
 //! that their entries are about ([`compare`]).
 
 use std::sync::Arc;
@@ -268,7 +268,7 @@ fn usual_expression(text: &str) -> Option<(String, Depths, Option<u16>)> {
         .then(|| (name.replace('\u{0}', ".").to_ascii_lowercase(), depths, port))
 }
 
-/// The entries of `to` that say what a pattern of `from` says, or the nearest that is narrower; none where there is none.
+/// The entries of `to` that say what a pattern of `from` says, or the nearest ones; none where there are none.
 fn spell(from: Dialect, to: Dialect, pattern: &Pattern) -> Vec<Spelled> {
     let (covered, ports) = meaning(from, pattern);
     if from == to {
@@ -353,15 +353,13 @@ fn by_depth(to: Dialect, name: &str, wanted: Depths, ports: &[Ports]) -> Vec<Spe
             chosen.push(spelled(candidate));
         }
     }
-    if !chosen.is_empty() {
-        return chosen;
+    // The nearest is what differs first at the greatest depth: few hosts are deep.
+    let nearness = |covers: Depths| (covers ^ wanted).trailing_zeros();
+    let single = candidates.iter().max_by_key(|candidate| nearness(candidate.covers));
+    match single.filter(|single| chosen.is_empty() || nearness(single.covers) > nearness(covered)) {
+        Some(single) => vec![spelled(single)],
+        None => chosen,
     }
-    candidates
-        .iter()
-        .min_by_key(|candidate| (candidate.covers & !wanted).count_ones())
-        .map(spelled)
-        .into_iter()
-        .collect()
 }
 
 /// Expressions for mitmproxy, which are searched for in `host:port`.
