@@ -399,7 +399,7 @@ fn other(to: Dialect, pattern: &Pattern, ports: &[Ports]) -> Vec<Spelled> {
         Matcher::Never(_) => return Vec::new(),
         Matcher::Any => texts.extend(["*", "**", ".*", "."].map(ToOwned::to_owned)),
         Matcher::Ends(end) => {
-            texts.extend([end.to_string(), format!("*{end}"), format!("{}:", regex_syntax::escape(end))])
+            texts.extend([end.to_string(), format!("*{end}"), format!("{}:", regex_syntax::escape(end))]);
         }
         Matcher::Plain => texts.push(r"^[^.:]+:".to_owned()),
         Matcher::Regex(expression) => texts.push(expression.0.as_str().to_owned()),
