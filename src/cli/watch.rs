@@ -18,7 +18,8 @@ use crate::policy::{Dialect, Pattern};
 
 /// Show the connections of a running middlebox, one line each as it ends
 ///
-/// Times are in UTC. /// A verdict that a later connection changes is told again, marked `revised`. Ends with Ctrl-C, or with the middlebox.
+/// Times are in UTC. A verdict that a later connection changes is told again, marked `revised`. Ends with Ctrl-C, or
+/// with the middlebox.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
