@@ -8,6 +8,7 @@ mod change;
 mod condition;
 mod decision;
 mod dialects;
+mod entry;
 mod explain;
 mod file;
 mod index;

@@ -1,0 +1,3 @@
+//! A real command behind a lab.
+
+pub mod solve;
