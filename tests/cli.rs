@@ -45,10 +45,12 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["up"],
         &["run"],
+        &["exec"],
+        &["audit"],
         &["enroll"],
         &["bypass"],
         &["bypass", "list"],

@@ -348,6 +348,17 @@ impl Profile {
         self.facts.iter()
     }
 
+    /// The same product as it would be if it spoke no higher version of TLS with clients.
+    #[must_use]
+    pub fn limited_to(&self, highest: TlsVersion) -> Self {
+        let mut limited = self.clone();
+        limited.tls.versions.retain(|version| *version <= highest);
+        if limited.tls.versions.is_empty() {
+            limited.tls.versions.push(highest);
+        }
+        limited
+    }
+
     /// What is offered in the handshake with the client.
     #[must_use]
     pub fn tls(&self) -> &TlsOffer {

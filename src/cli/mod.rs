@@ -4,25 +4,32 @@
 //! How it went is said by [`exit`] codes alone.
 
 mod address;
+mod audit;
 mod bypass;
 mod ca;
 mod client_environment;
 mod completions;
 mod enroll;
 mod error;
+mod exec;
 pub mod exit;
+mod forging_args;
 mod guide;
 mod lab_args;
 mod logging;
+mod origin_args;
 mod pins;
+mod policy_args;
 mod ready;
 mod rule_args;
 mod run;
 mod shipped;
 mod signal;
+mod solve;
 mod state_folder;
 mod token;
 mod traffic;
+mod trial_args;
 mod up;
 mod words;
 
@@ -51,6 +58,9 @@ struct Cli {
 enum Command {
     Up(Box<up::Args>),
     Run(run::Args),
+    Exec(Box<exec::Args>),
+    Audit(Box<audit::Args>),
+    Solve(Box<solve::Args>),
     Enroll(enroll::Args),
     Bypass(bypass::Args),
     Ca(ca::Args),
@@ -95,6 +105,9 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
     match command {
         Command::Up(args) => wait_for(up::up(*args)),
         Command::Run(args) => wait_for(run::run(args)),
+        Command::Exec(args) => wait_for(exec::exec(*args)),
+        Command::Audit(args) => wait_for(audit::audit(*args)),
+        Command::Solve(args) => wait_for(solve::run(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
         Command::Ca(args) => ca::ca(args),

@@ -54,7 +54,7 @@ pub use outbound::{ClientCertRule, ClientCertRuleError, ParentRule, ParentRuleEr
 pub use pac::{PacFailure, PacProxy};
 pub use running::{RunningLab, Toggled};
 
-use crate::authority::{Authority, InspectionCa, Password, Permit, Profile};
+use crate::authority::{Authority, Defect, InspectionCa, Password, Permit, Profile, TlsVersion};
 use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
 use crate::net::{Destination, Dialer, Names, ResolveEntry};
@@ -82,6 +82,10 @@ pub struct LabConfig {
     pub ca: CaSource,
     /// What the inspection CA may sign for (RFC 5280, 4.2.1.10); empty is everything.
     pub permits: Vec<Permit>,
+    /// In what all forged certificates are wrong, on request.
+    pub defect: Option<Defect>,
+    /// The highest version of TLS that is spoken with clients; none is as the profile says.
+    pub client_tls: Option<TlsVersion>,
     /// CAs that are trusted for origins in addition, as PEM files.
     pub origin_ca: Vec<PathBuf>,
     /// Whether the system's and Mozilla's roots are trusted for origins, and for parents over TLS.
@@ -153,6 +157,8 @@ impl Default for LabConfig {
             profile: "generic".to_owned(),
             ca: CaSource::Memory,
             permits: Vec::new(),
+            defect: None,
+            client_tls: None,
             origin_ca: Vec::new(),
             system_roots: true,
             resolve: Vec::new(),
@@ -266,16 +272,24 @@ impl LabConfig {
     /// # Errors
     /// What of the configuration is wrong, or what of the environment is.
     pub async fn build(self) -> Result<Lab, LabError> {
-        let profile = Profile::load(&self.profile)?;
+        let mut profile = Profile::load(&self.profile)?;
+        if let Some(highest) = self.client_tls {
+            profile = Arc::new(profile.limited_to(highest));
+        }
         let policy = Arc::new(PolicyStore::new(self.policy)?);
-        let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits));
+        let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits, self.defect));
         let internet = match self.simulate.is_empty() {
             true => None,
             false => Some(Internet::start(self.simulate).await?),
         };
         let authority = Arc::new(authority.await.map_err(|_| LabError::Stopped)??);
         let public_root = internet.as_ref().map(Internet::root_pem);
-        let files = TrustFiles::write(&self.ca, &profile, authority.ca(), public_root)?;
+        let mut origin_certificates = Vec::new();
+        for path in &self.origin_ca {
+            origin_certificates.extend(read_certificates(path)?);
+        }
+        let others = origin_certificates.iter().map(|certificate| crate::net::pem(certificate)).collect();
+        let files = TrustFiles::write(&self.ca, &profile, authority.ca(), public_root, others)?;
 
         let mut overrides = internet.as_ref().map(Internet::overrides).unwrap_or_default();
         for entry in self.resolve {
@@ -285,10 +299,7 @@ impl LabConfig {
         if let Some(internet) = &internet {
             origin_roots.add_parsable_certificates([internet.root_der().clone()]);
         }
-        for path in &self.origin_ca {
-            let certificates = read_certificates(path)?;
-            origin_roots.add_parsable_certificates(certificates);
-        }
+        origin_roots.add_parsable_certificates(origin_certificates);
         let keylog = self.keylog.as_deref().map(keylog::KeyLogFile::open).transpose()?;
         let keylog = keylog.map(|keylog| Arc::new(keylog) as Arc<dyn rustls::KeyLog>);
         let mut dialer = Dialer::new(Arc::new(overrides), DIAL).with_names(self.names);
@@ -356,7 +367,12 @@ impl LabConfig {
 }
 
 /// Makes or loads the CA. RSA keys take their time, so this happens off the runtime's threads.
-async fn make_authority(source: CaSource, profile: Arc<Profile>, permits: Vec<Permit>) -> Result<Authority, LabError> {
+async fn make_authority(
+    source: CaSource,
+    profile: Arc<Profile>,
+    permits: Vec<Permit>,
+    defect: Option<Defect>,
+) -> Result<Authority, LabError> {
     let make = move || {
         let ca = match &source {
             CaSource::Memory => InspectionCa::in_memory(&profile, &permits)?,
@@ -366,7 +382,7 @@ async fn make_authority(source: CaSource, profile: Arc<Profile>, permits: Vec<Pe
                 InspectionCa::external_with_password(certificate, key, password.as_ref())?
             }
         };
-        Ok(Authority::new(ca, profile)?)
+        Ok(Authority::with_defect(ca, profile, defect)?)
     };
     tokio::task::spawn_blocking(make).await.map_err(|_| LabError::Stopped)?
 }

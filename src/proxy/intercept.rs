@@ -25,7 +25,9 @@ use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
-use crate::authority::{Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
+use crate::authority::{
+    Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
+};
 use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
@@ -248,6 +250,7 @@ async fn forge(
                         SignedBy::UntrustedCa => "untrusted-ca",
                         SignedBy::ItSelf => "itself",
                     },
+                    defect: forged.defect.map(Defect::name),
                     cached: freshness == Freshness::Cached,
                 });
             });

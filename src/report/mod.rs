@@ -3,10 +3,14 @@
 //! Words (decisions, outcomes, causes) are texts here, in the vocabulary of records and scenario files, so that a
 //! report can be written by whoever ran something and read by whoever has the file.
 
+mod audit;
+mod connection;
 mod excerpt;
+mod exec;
 mod file;
 mod json;
 mod junit;
+mod solve;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -20,9 +24,12 @@ use serde::{Serialize, Serializer};
 use crate::net::Pin;
 use crate::source::Document;
 
+pub use self::audit::{AuditCell, AuditReport, AuditVerdict, AuditedHost, Sent};
+pub use self::exec::{CommandEnd, ContactKind, EndKind, ExecReport, ExpectationReport, HostReport};
 pub use self::file::{WriteError, write_whole};
 pub use self::json::{VERSION, json};
 pub use self::junit::{JunitError, junit};
+pub use self::solve::{EntryReport, NeedReport, OverBroadReport, RunLine, SolveReport, SolveResult};
 pub use self::story::Story;
 
 /// Everything that ran.
@@ -168,7 +175,7 @@ pub struct CallView {
 }
 
 /// One connection, as the middlebox saw it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ConnectionView {
     /// Host, or host and port where that is not 443.
     pub host: String,
@@ -191,7 +198,7 @@ pub struct ConnectionView {
 }
 
 /// The middlebox's diagnosis of a refusal.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CauseView {
     /// The verdict.
     pub cause: String,
@@ -204,7 +211,7 @@ pub struct CauseView {
 }
 
 /// The certificate that a client saw.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CertView {
     /// Who signed it.
     pub issuer: String,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::last;
 use super::perform::Done;
-use crate::journal::{ConnectionRecord, DecisionKind, Outcome};
+use crate::journal::ConnectionRecord;
 use crate::report::Failure;
 use crate::scenario::Scenario;
 use crate::scenario::format::{Expectations, ExpectedOutcome, Placed, Step};
@@ -22,7 +22,7 @@ pub(super) fn failures(scenario: &Scenario, step: &Step, done: &Done) -> Vec<Fai
     if let Some(expected) = outcome {
         let actual = match expected.value {
             ExpectedOutcome::Client(_) => done.enrollment.as_ref().map(|it| client_outcome(it.outcome).to_string()),
-            ExpectedOutcome::Connection(_) => record.map(|record| outcome_so_far(record).to_string()),
+            ExpectedOutcome::Connection(_) => record.map(|record| record.outcome_so_far().to_string()),
         };
         check.equal("outcome", expected, actual, host.as_deref());
     }
@@ -43,7 +43,7 @@ pub(super) fn failures(scenario: &Scenario, step: &Step, done: &Done) -> Vec<Fai
         check.equal("decision", expected, actual, host.as_deref());
     }
     if let Some(expected) = rule {
-        check.equal("rule", expected, record.map(rule_of), host.as_deref());
+        check.equal("rule", expected, record.map(|record| record.rule().unwrap_or("none").to_owned()), host.as_deref());
     }
     if let Some(expected) = status {
         let of_record = || record.and_then(|record| record.exchanges.last()).and_then(|exchange| exchange.status);
@@ -88,25 +88,6 @@ impl Check<'_> {
     fn fail(&mut self, key: &str, span: &Range<usize>, expected: impl Display, actual: String) {
         let document = &self.scenario.document;
         self.failures.push(Failure::at(document, span, key, expected.to_string(), actual));
-    }
-}
-
-/// How a connection that may still be open turns out as it stands.
-pub(super) fn outcome_so_far(record: &ConnectionRecord) -> Outcome {
-    record.outcome.unwrap_or_else(|| match record.decision.as_ref().map(|decision| decision.action) {
-        Some(DecisionKind::Bypass) => Outcome::Bypassed,
-        Some(DecisionKind::Block) => Outcome::Blocked,
-        Some(DecisionKind::Plain) => Outcome::Plain,
-        Some(DecisionKind::Inspect) if record.stages.first_byte.is_some() => Outcome::Accepted,
-        Some(DecisionKind::Inspect) | None => Outcome::Unused,
-    })
-}
-
-/// The pattern of the rule that decided, or `default`.
-pub(super) fn rule_of(record: &ConnectionRecord) -> String {
-    match &record.decision {
-        Some(decision) => decision.rule.clone().unwrap_or_else(|| "default".to_owned()),
-        None => "none".to_owned(),
     }
 }
 

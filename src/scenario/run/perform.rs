@@ -220,9 +220,9 @@ impl Stage<'_> {
         let inspection = self.lab.authority().ca().root_pem();
         let inspection = self.workstation.trusts_inspection().then_some(inspection.as_str());
         let public = self.lab.internet().map(crate::simulation::Internet::root_pem);
-        let (bundle, extra) =
+        let trust =
             self.lab.files().for_client(inspection, public).map_err(|error| step_error(error.to_string(), None))?;
-        Ok(Surroundings { proxy, no_proxy: None, bundle, extra })
+        Ok(Surroundings { proxy, no_proxy: None, trust: Some(trust) })
     }
 
     async fn bypass(&mut self, change: &BypassChange) -> Result<Done, StepError> {

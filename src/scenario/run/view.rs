@@ -1,12 +1,12 @@
 //! What a step brought, told for a report: the hosts, the decisions, the certificates, and what would mend it.
 
 use super::Stage;
-use super::check::{client_outcome, outcome_so_far, rule_of};
+use super::check::client_outcome;
 use super::perform::{Done, Visited};
-use crate::journal::{Cause, ConnectionRecord, DecisionKind, Told};
+use crate::journal::{ConnectionRecord, DecisionKind, Told};
 use crate::net::Host;
 use crate::policy::{Action, Sni, Subjects};
-use crate::report::{CallView, CauseView, CertView, ClientView, ConnectionView, Line, StepReport};
+use crate::report::{CallView, CertView, ClientView, ConnectionView, Line, StepReport};
 use crate::simulation::{Call, CallResult, CertificateSeen, Enrollment, Fault, RefusalCause};
 
 /// Fills a report with what was done.
@@ -102,40 +102,12 @@ fn push(views: &mut Vec<ConnectionView>, view: ConnectionView) {
 }
 
 fn view(record: &ConnectionRecord, seen: Option<&CertificateSeen>) -> ConnectionView {
-    let port = record.destination.as_ref().map(|destination| destination.port).filter(|port| *port != 443);
-    let host = record.host().unwrap_or_else(|| "(no host)".to_owned());
-    let forged =
-        record.forged.as_ref().map(|forged| CertView { issuer: forged.issuer.clone(), pin: forged.certificate.pin });
-    let told = record.told.as_ref().map(|told| match told {
-        Told::Status(status) => format!("answered {status} by the middlebox"),
-        Told::StatusInside(status) => format!("answered {status} by the middlebox, inside TLS"),
-        Told::Alert(name) => format!("ended by the middlebox with the alert {name}"),
-        Told::Reset => "reset by the middlebox".to_owned(),
-        Told::Close => "closed by the middlebox".to_owned(),
-    });
-    let decision = record.decision.as_ref();
-    ConnectionView {
-        host: match port {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
-        },
-        decision: decision.map(|decision| decision.action.to_string()),
-        rule: decision.map(|_| rule_of(record)),
-        why: told.or_else(|| record.notes.first().cloned()),
-        outcome: outcome_so_far(record).to_string(),
-        cause: record.diagnosis.as_ref().map(|diagnosis| CauseView {
-            cause: diagnosis.cause.to_string(),
-            confidence: diagnosis.confidence.to_string(),
-            candidates: match diagnosis.cause {
-                Cause::Ambiguous => diagnosis.candidates.iter().map(ToString::to_string).collect(),
-                _ => Vec::new(),
-            },
-            evidence: diagnosis.evidence.clone(),
-        }),
-        seen: seen.map(cert_view).or(forged),
-        expected_pins: seen.map(|seen| seen.expected_pins.clone()).unwrap_or_default(),
-        status: record.exchanges.last().and_then(|exchange| exchange.status),
+    let mut view = ConnectionView::of(record);
+    if let Some(seen) = seen {
+        view.seen = Some(cert_view(seen));
+        view.expected_pins.clone_from(&seen.expected_pins);
     }
+    view
 }
 
 fn around(host: &Host, seen: &CertificateSeen) -> ConnectionView {

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::domain;
 use super::oracle::Exclusion;
 use crate::net::Host;
@@ -12,17 +10,16 @@ use crate::policy::{Dialect, Pattern, Standing};
 /// A pattern that the vendor of a product asks to exclude.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The product.
-    pub product: String,
+    /// What is asked for and by whom, in words.
+    pub reason: String,
     /// The pattern, in the native dialect.
     pub pattern: Pattern,
 }
 
 /// Why an entry is written as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ground {
-    /// The vendor of this product asks for it.
+    /// A vendor asks for it, in these words.
     Product(String),
     /// Several hosts below one domain need it.
     Parent,
@@ -33,7 +30,7 @@ pub enum Ground {
 }
 
 /// One entry of a bypass list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// As the product reads it.
     pub entry: String,
@@ -42,7 +39,6 @@ pub struct Entry {
     /// How well it is known that the product reads it so.
     pub standing: Standing,
     /// What it is there for.
-    #[serde(rename = "for")]
     pub covers: Vec<Exclusion>,
     /// The domain of which it covers more than these, as an entry for a whole domain does.
     pub domain: Option<String>,
@@ -51,7 +47,7 @@ pub struct Entry {
 }
 
 /// An exclusion that the dialect cannot say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsaid {
     /// What would have to be excluded.
     pub exclusion: Exclusion,
@@ -60,7 +56,7 @@ pub struct Unsaid {
 }
 
 /// A pattern that suggests itself, and bypasses what works inspected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverBroad {
     /// The pattern, in the native dialect.
     pub pattern: String,
@@ -153,10 +149,10 @@ fn by_product(names: &mut BTreeSet<&str>, known: &[Known]) -> Vec<Group> {
         // A pattern of another shape, such as one with a port, is no domain: the hosts are written one by one.
         if taken.iter().all(|name| *name == base || name.ends_with(&format!(".{base}"))) {
             let covers = taken.into_iter().map(host).collect();
-            groups.push(Group { ground: Ground::Product(best.product.clone()), base, covers });
+            groups.push(Group { ground: Ground::Product(best.reason.clone()), base, covers });
         } else {
             groups.extend(taken.into_iter().map(|name| Group {
-                ground: Ground::Product(best.product.clone()),
+                ground: Ground::Product(best.reason.clone()),
                 base: name.to_owned(),
                 covers: vec![host(name)],
             }));
@@ -321,7 +317,7 @@ mod tests {
 
     fn okta() -> Vec<Known> {
         let known = |pattern: &str| Known {
-            product: "Okta Verify".to_owned(),
+            reason: "Okta Verify".to_owned(),
             pattern: Dialect::MIDDLEBOX.parse(pattern).unwrap(),
         };
         ["*.okta.com", "*.mtls.okta.com", "*.oktapreview.com", "ok11static.oktacdn.com"].map(known).into()

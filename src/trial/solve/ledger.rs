@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::oracle::{Bypass, Contact, Exclusion, Oracle};
 use crate::journal::Diagnosis;
 use crate::net::Host;
@@ -19,7 +17,7 @@ pub struct Limits {
 }
 
 /// One run, as it is told of.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Run {
     /// From 1.
     pub number: u32,
@@ -36,8 +34,7 @@ pub struct Run {
 }
 
 /// What a run is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Does it work with nothing inspected?
     EverythingBypassed,
@@ -49,6 +46,20 @@ pub enum Purpose {
     Reduce,
     /// Does it work with the list as it is to be written?
     Prove,
+}
+
+impl Purpose {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::EverythingBypassed => "everything-bypassed",
+            Self::EverythingInspected => "everything-inspected",
+            Self::Grow => "grow",
+            Self::Reduce => "reduce",
+            Self::Prove => "prove",
+        }
+    }
 }
 
 /// Why a search stops before its end.

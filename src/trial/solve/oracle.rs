@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-
 use crate::journal::{DecisionKind, Diagnosis, Outcome};
 use crate::net::Host;
 use crate::policy::Dialect;
@@ -123,12 +121,6 @@ impl fmt::Display for Exclusion {
             Self::Host(host) => f.pad(&host.to_string()),
             Self::Below(base) => f.pad(&format!("*.{base}")),
         }
-    }
-}
-
-impl Serialize for Exclusion {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

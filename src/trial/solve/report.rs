@@ -80,7 +80,8 @@ impl SolveReport {
                 self.result = SolveResult::NotInThisDialect;
                 self.needed = needed.into_iter().map(Need::told).collect();
                 self.says = format!("{} cannot say what is needed ({spent}).", self.dialect);
-                self.remarks.extend(unsaid.into_iter().map(|Unsaid { exclusion, reason }| format!("{exclusion}: {reason}")));
+                self.remarks
+                    .extend(unsaid.into_iter().map(|Unsaid { exclusion, reason }| format!("{exclusion}: {reason}")));
                 if !tried.is_empty() {
                     self.remarks.push(format!("Tried, and not enough: {}", tried.join(", ")));
                 }
@@ -99,7 +100,8 @@ impl SolveReport {
     }
 
     fn take_list(&mut self, solved: Solved, spent: &str) {
-        let entries = if solved.entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", solved.entries.len()) };
+        let entries =
+            if solved.entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", solved.entries.len()) };
         self.says = format!("It works with this bypass list: {entries} for {}, found in {spent}.", solved.dialect);
         if solved.is_about_trust() {
             let remark = "Every refusal is for want of trust in the inspection CA: that CA in the trust store that this \
@@ -145,7 +147,7 @@ impl Run {
 impl Entry {
     fn told(self) -> EntryReport {
         let why = match &self.ground {
-            Ground::Product(product) => format!("what {product} asks to exclude"),
+            Ground::Product(reason) => reason.clone(),
             Ground::Parent => format!("the domain of {} hosts that need it", self.covers.len()),
             Ground::PassingNames => "the names below it are others in each run".to_owned(),
             Ground::Host => "one host".to_owned(),

@@ -219,7 +219,7 @@ fn when_the_runs_are_used_up_what_suffices_is_told() {
 #[test]
 fn the_list_is_proven_in_the_dialect() {
     let mut client = Client::of(&[("acme.okta.com", Pin), ("acme.mtls.okta.com", Pin)]);
-    let known = Known { product: "Okta".into(), pattern: Dialect::MIDDLEBOX.parse("*.okta.com").unwrap() };
+    let known = Known { reason: "Okta".into(), pattern: Dialect::MIDDLEBOX.parse("*.okta.com").unwrap() };
     let dialect = "pan-os-exclusion".parse().unwrap();
     let solution = answer(&mut client, &Question { dialect, known: vec![known], ..question(0) });
     assert_eq!(list(&solution), ["*.mtls.okta.com", "*.okta.com"]);
