@@ -1,5 +1,6 @@
 //! `middlebox audit`: which wrong certificates a command accepts.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,7 +102,7 @@ fn help() -> String {
             Meaning::FaultWherePinned => "; a fault of clients that pin",
             Meaning::Observation => "; an observation",
         };
-        text += &format!("  {:<28}{}{meaning}\n", attempt.name(), attempt.title());
+        let _ = writeln!(text, "  {:<28}{}{meaning}", attempt.name(), attempt.title());
     }
     text + "\nThe command is told of proxy and CAs, and {placeholders} are filled in, as `middlebox exec --help` says."
 }

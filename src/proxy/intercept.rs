@@ -379,6 +379,10 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
                 let signature = Signature::Alert { number, warning: level == 1 };
                 recording.refused(&refusal(signature), audit, End::client(signature.describe()));
             }
+            // Opened ahead of need beside one that was accepted, and given up while the two were still shaking hands.
+            (Some(_), None) if recording.accepted_beside() => {
+                recording.finish(Outcome::Unused, End::client("opened ahead and never used"));
+            }
             (Some(_), None) => {
                 let how = match trace.end {
                     Some(WireEnd::Reset) => "reset inside the handshake",

@@ -148,7 +148,7 @@ fn firefox_settings(proxy: std::net::SocketAddr, no_proxy: Option<&str>) -> Stri
         ("extensions.update.enabled", "false".to_owned()),
         ("toolkit.telemetry.reportingpolicy.firstRun", "false".to_owned()),
     ];
-    settings.into_iter().map(|(name, value)| format!("user_pref(\"{name}\", {value});\n")).collect()
+    settings.map(|(name, value)| format!("user_pref(\"{name}\", {value});\n")).concat()
 }
 
 #[cfg(test)]

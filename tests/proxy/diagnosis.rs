@@ -182,6 +182,22 @@ async fn what_is_opened_ahead_beside_an_accepted_connection_is_unused() {
 }
 
 #[tokio::test]
+async fn what_is_opened_ahead_and_cut_inside_its_handshake_is_unused_too() {
+    let stage = site().await;
+    let client = stage.client();
+    let mut used = client.tls("site.test").await;
+    used.send(get("site.test", "/")).await;
+    used.answer().await;
+    let mut ahead = client.connect("site.test:443").await;
+    ahead.send(client.hello("site.test")).await;
+    assert_eq!(ahead.bytes(3).await[..2], [22, 3], "our flight");
+    ahead.close().await;
+    used.close().await;
+    let outcomes: Vec<_> = stage.records(2).await.iter().map(|record| record.outcome).collect();
+    assert_eq!(outcomes, [Some(Outcome::Accepted), Some(Outcome::Unused)]);
+}
+
+#[tokio::test]
 async fn a_warning_that_the_tls_library_swallows_is_seen_on_the_wire() {
     for (number, name) in
         [(46, "certificate_unknown"), (0, "close_notify"), (42, "bad_certificate"), (90, "user_canceled")]

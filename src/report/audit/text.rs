@@ -67,23 +67,25 @@ impl AuditReport {
     /// The report as Markdown: a table per host, for the summary of a CI job or a pull request.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let mut text = format!("### middlebox audit: `{}`\n\n{}\n", cell_text(&self.command.join(" ")), self.summary());
+        let mut lines = vec![
+            format!("### middlebox audit: `{}`", cell_text(&self.command.join(" "))),
+            String::new(),
+            self.summary(),
+        ];
         for host in &self.hosts {
-            text += &format!("\n#### {}\n\n", cell_text(&host.host));
-            if let Some(note) = &host.note {
-                text += &format!("{note}.\n\n");
-            }
-            text += "| | shown | the client | |\n| --- | --- | --- | --- |\n";
+            lines.extend([String::new(), format!("#### {}", cell_text(&host.host)), String::new()]);
+            lines.extend(host.note.iter().flat_map(|note| [format!("{note}."), String::new()]));
+            lines.extend(["| | shown | the client | |", "| --- | --- | --- | --- |"].map(ToOwned::to_owned));
             for cell in &host.cells {
                 let mark = if cell.fails() { format!("**{}**", mark(cell)) } else { mark(cell).to_owned() };
-                let (attempt, verdict) = (&cell.attempt, cell.verdict);
-                text += &format!("| {mark} | `{attempt}`: {} | {verdict} | {} |\n", cell.title, cell_text(&said(cell)));
+                let (attempt, title, verdict) = (&cell.attempt, &cell.title, cell.verdict);
+                lines.push(format!("| {mark} | `{attempt}`: {title} | {verdict} | {} |", cell_text(&said(cell))));
             }
         }
         for remark in self.remarks.iter().cloned().chain(self.stale_remark()) {
-            text += &format!("\n{}\n", cell_text(&remark));
+            lines.extend([String::new(), cell_text(&remark)]);
         }
-        text
+        lines.join("\n") + "\n"
     }
 
     fn stale_remark(&self) -> Option<String> {

@@ -18,7 +18,7 @@ pub use baseline::Baseline;
 use self::verdict::{Judged, judge};
 use super::{Ran, Trial, TrialError};
 use crate::authority::TlsVersion;
-use crate::child::Status;
+use crate::child::{Captured, Status};
 use crate::journal::{Cause, ConnectionRecord, DecisionKind};
 use crate::net::{Destination, Host};
 use crate::policy::{Action, Dialect, Pattern, PolicyConfig, RuleSpec};
@@ -142,7 +142,7 @@ impl Audit {
             command: self.trial.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             profile: self.trial.lab.profile.clone(),
             hosts: audited,
-            remarks: self.remarks(&survey),
+            remarks: remarks(&survey),
             stale,
             runs: runs + 1,
             duration: begun.elapsed(),
@@ -264,15 +264,13 @@ impl Audit {
             cell.known = cell.verdict == AuditVerdict::Accepted && self.baseline.knows(&host.host, attempt);
         }
     }
+}
 
-    fn remarks(&self, survey: &Ran) -> Vec<String> {
-        let mut remarks = Vec::new();
-        if !survey.child.status.success() {
-            remarks
-                .push(format!("The command does not succeed even where nothing is inspected{}", how_it_ended(survey)));
-        }
-        remarks
-    }
+fn remarks(survey: &Ran) -> Vec<String> {
+    let fails = !survey.child.status.success();
+    let fails =
+        fails.then(|| format!("The command does not succeed even where nothing is inspected{}", how_it_ended(survey)));
+    fails.into_iter().collect()
 }
 
 /// One cell, with another try where nothing could be told.
@@ -308,7 +306,7 @@ fn cell(attempt: Attempt, judged: Judged) -> AuditCell {
 
 /// ` (it ended with 6; the last that it said: …)`
 fn how_it_ended(ran: &Ran) -> String {
-    let said = [&ran.child.stderr, &ran.child.stdout].map(|captured| captured.text());
+    let said = [&ran.child.stderr, &ran.child.stdout].map(Captured::text);
     let last = said.iter().flat_map(|text| text.lines().rev()).find(|line| !line.trim().is_empty());
     let last = last.map(|line| format!("; the last that it said: {}", line.trim())).unwrap_or_default();
     let ended = match ran.child.status {
