@@ -45,12 +45,13 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["up"],
         &["run"],
         &["exec"],
         &["audit"],
+        &["solve"],
         &["enroll"],
         &["bypass"],
         &["bypass", "list"],

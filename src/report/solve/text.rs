@@ -32,9 +32,9 @@ impl SolveReport {
             self.write_entry(entry, styles, to)?;
         }
         if self.list.is_empty() && !self.needed.is_empty() {
-            writeln!(to)?;
+            writeln!(to, "\n{strong}Needed{strong:#}")?;
             for need in &self.needed {
-                write_need(need, styles, to)?;
+                write_need(need, to)?;
             }
         }
         if !self.works_inspected.is_empty() {
@@ -75,15 +75,16 @@ impl SolveReport {
 
     fn write_entry(&self, entry: &EntryReport, styles: Styles, to: &mut dyn Write) -> io::Result<()> {
         let Styles { strong, .. } = styles;
-        writeln!(to, "{strong}{}{strong:#}  {}", clean(&entry.entry), clean(&entry.why))?;
+        writeln!(to, "{strong}{}{strong:#}", clean(&entry.entry))?;
+        write_below(2, "", &entry.why, to)?;
         for need in self.needed.iter().filter(|need| entry.covers.contains(&need.host)) {
-            write_need(need, styles, to)?;
+            write_need(need, to)?;
         }
         if !entry.also.is_empty() {
-            let text = format!("over-broad: also bypasses {}, which this run did not need", entry.also.join(", "));
+            let text = format!("over-broad: it also bypasses {}, which is not needed", entry.also.join(", "));
             write_below(2, "- ", &text, to)?;
         } else if let Some(domain) = &entry.domain {
-            write_below(2, "- ", &format!("it covers the names below {domain} that were not contacted, too"), to)?;
+            write_below(2, "- ", &format!("it also covers names below {domain} that were not contacted"), to)?;
         }
         if let Some(advice) = &entry.advice {
             write_below(2, "- ", &format!("how {} reads it is {advice}", self.dialect), to)?;
@@ -112,21 +113,21 @@ impl RunLine {
     }
 }
 
-fn write_need(need: &NeedReport, styles: Styles, to: &mut dyn Write) -> io::Result<()> {
-    let Styles { strong, .. } = styles;
-    writeln!(to, "  {strong}{}{strong:#}", clean(&need.host))?;
+fn write_need(need: &NeedReport, to: &mut dyn Write) -> io::Result<()> {
+    let host = &need.host;
+    let evidence = need.cause.iter().flat_map(|cause| &cause.evidence);
     match (need.refused_in_run, &need.cause) {
         (Some(run), Some(cause)) => {
-            write_below(4, "- ", &format!("refused in run {run}: {}", verdict(cause)), to)?;
-            for evidence in &cause.evidence {
-                write_below(6, "", evidence, to)?;
-            }
+            write_below(2, "- ", &format!("{host} was refused in run {run}: {}", verdict(cause)), to)?;
         }
-        (Some(run), None) => write_below(4, "- ", &format!("refused in run {run}"), to)?,
-        (None, _) => write_below(4, "- ", "no certificate of it was refused", to)?,
+        (Some(run), None) => write_below(2, "- ", &format!("{host} was refused in run {run}"), to)?,
+        (None, _) => write_below(2, "- ", &format!("no certificate of {host} was refused"), to)?,
+    }
+    for evidence in evidence {
+        write_below(4, "", evidence, to)?;
     }
     match need.failed_without_in_run {
-        Some(run) => write_below(4, "- ", &format!("without it the command fails: run {run}"), to),
+        Some(run) => write_below(2, "- ", &format!("without {host} the command fails (run {run})"), to),
         None => Ok(()),
     }
 }

@@ -148,9 +148,9 @@ impl Entry {
     fn told(self) -> EntryReport {
         let why = match &self.ground {
             Ground::Product(reason) => reason.clone(),
-            Ground::Parent => format!("the domain of {} hosts that need it", self.covers.len()),
+            Ground::Parent => format!("{} hosts of this domain need it", self.covers.len()),
             Ground::PassingNames => "the names below it are others in each run".to_owned(),
-            Ground::Host => "one host".to_owned(),
+            Ground::Host => "this host needs it".to_owned(),
         };
         EntryReport {
             entry: self.entry,
