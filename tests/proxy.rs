@@ -8,6 +8,8 @@ use support::stage;
 
 #[path = "proxy/addresses.rs"]
 mod addresses;
+#[path = "proxy/agreement.rs"]
+mod agreement;
 #[path = "proxy/changes.rs"]
 mod changes;
 #[path = "proxy/cut.rs"]

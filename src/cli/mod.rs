@@ -19,6 +19,7 @@ mod lab_args;
 mod logging;
 mod origin_args;
 mod pins;
+mod policy;
 mod policy_args;
 mod ready;
 mod rule_args;
@@ -63,6 +64,7 @@ enum Command {
     Solve(Box<solve::Args>),
     Enroll(enroll::Args),
     Bypass(bypass::Args),
+    Policy(Box<policy::Args>),
     Ca(ca::Args),
     Completions(completions::Args),
 }
@@ -110,6 +112,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Solve(args) => wait_for(solve::run(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
+        Command::Policy(args) => policy::policy(*args),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
     }

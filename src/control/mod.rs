@@ -13,6 +13,7 @@ mod lab;
 mod page;
 mod policy;
 mod problem;
+mod rehearse;
 mod routes;
 mod server;
 #[cfg(test)]

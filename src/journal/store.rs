@@ -81,8 +81,10 @@ pub struct OwnedSubjects {
     pub sni: Option<String>,
     /// Whether the client spoke TLS.
     pub tls: bool,
-    /// The address, where the target was one.
+    /// The address, where the target was one or the policy asked what it resolves to.
     pub address: Option<IpAddr>,
+    /// The names of the origin's certificate, where the policy asked for them.
+    pub certificate: Option<Vec<String>>,
     /// The client's address.
     pub client: Option<IpAddr>,
 }
@@ -127,6 +129,12 @@ impl Live {
         let subjects = lock(&self.subjects).clone()?;
         let decision = lock(&self.record).decision.clone()?;
         Some((subjects, decision))
+    }
+
+    /// The address that is connected to, once one is.
+    #[must_use]
+    pub fn origin_address(&self) -> Option<SocketAddr> {
+        lock(&self.record).origin.as_ref()?.address
     }
 
     fn snapshot(&self) -> ConnectionRecord {

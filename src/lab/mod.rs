@@ -276,7 +276,9 @@ impl LabConfig {
         if let Some(highest) = self.client_tls {
             profile = Arc::new(profile.limited_to(highest));
         }
-        let policy = Arc::new(PolicyStore::new(self.policy)?);
+        // Of the simulated internet every host is on one loopback address, which says nothing about who shares one.
+        let addresses = self.resolve.iter().filter_map(ResolveEntry::name_with_addresses);
+        let policy = Arc::new(PolicyStore::new(self.policy)?.with_addresses(addresses));
         let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits, self.defect));
         let internet = match self.simulate.is_empty() {
             true => None,

@@ -18,6 +18,7 @@ pub use certificate::{CertificateError, CertificateFacts, pem};
 pub use dial::{DialError, Dialer, Routes};
 pub use dialled::Dialled;
 pub use hello::{ClientHello, FirstBytes, MAX_HELLO, read_first_bytes};
+pub(crate) use host::split_port;
 pub use host::{Destination, Host, HostError};
 pub use names::Names;
 pub use parent::{Parent, ParentError, ParentKind, Way};

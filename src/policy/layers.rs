@@ -128,7 +128,8 @@ impl Layers {
 
     pub(super) fn compile(&self, epoch: u64) -> Policy {
         let policy = Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect());
-        Policy { names: Arc::clone(&self.names), ..policy }
+        let chosen = self.live_default.or(self.chosen_default).or(self.file_default);
+        Policy { names: Arc::clone(&self.names), ..policy.with_default_assumed(chosen.is_none()) }
     }
 
     /// Builds a rule of the live layer or the command line.

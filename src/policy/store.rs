@@ -106,6 +106,17 @@ impl PolicyStore {
         Ok(Self { current, writer: Mutex::new(Writer { layers, document }), epochs, file })
     }
 
+    /// The same store with the addresses that some names have from the beginning, for dialects whose product compares
+    /// addresses.
+    #[must_use]
+    pub fn with_addresses(self, known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Self {
+        let mut writer = self.lock();
+        writer.layers.names = Arc::new(NamesByAddress::of(known));
+        self.current.store(Arc::new(writer.layers.compile(self.current.load().epoch())));
+        drop(writer);
+        self
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn current(&self) -> Arc<Policy> {

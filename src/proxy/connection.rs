@@ -42,7 +42,8 @@ pub(super) fn admit(shared: &Shared, recording: &Recording, inbound: &Inbound) -
     if let Asked::Decided(decision) = &early
         && decision.action == Action::Block
     {
-        note_decision(recording, inbound, None, false, decision, decision.action.into());
+        let address = inbound.destination.host.ip().filter(|_| inbound.typed.is_none());
+        note_decision(recording, owned(inbound, None, false, address, None), decision, decision.action.into());
         shared.policy.count_hit(decision);
         return Err(Answer::blocked(&inbound.destination.host.to_string(), &decision.why.to_string()));
     }
@@ -220,7 +221,8 @@ async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, 
             Sni::Name(name) => Some(name),
             Sni::Absent | Sni::NotTls | Sni::NotYet => None,
         };
-        note_decision(recording, inbound, name, hello.is_some(), &decision, kind);
+        let owned = owned(inbound, name, hello.is_some(), address, certificate.clone());
+        note_decision(recording, owned, &decision, kind);
         // A change between the asking and the noting would have missed this connection: ask again.
         if shared.policy.current().epoch() == decision.epoch {
             shared.policy.count_hit(&decision);
@@ -252,28 +254,33 @@ fn subjects<'a>(
     }
 }
 
-fn note_decision(
-    recording: &Recording,
+fn owned(
     inbound: &Inbound,
     sni: Option<&str>,
     tls: bool,
-    decision: &Decision,
-    action: DecisionKind,
-) {
-    let owned = OwnedSubjects {
+    address: Option<IpAddr>,
+    certificate: Option<Vec<String>>,
+) -> OwnedSubjects {
+    OwnedSubjects {
         connect_host: inbound.typed.clone(),
         port: inbound.destination.port,
         sni: sni.map(ToOwned::to_owned),
         tls,
-        address: inbound.destination.host.ip().filter(|_| inbound.typed.is_none()),
+        address,
+        certificate,
         client: Some(inbound.client),
-    };
+    }
+}
+
+fn note_decision(recording: &Recording, owned: OwnedSubjects, decision: &Decision, action: DecisionKind) {
     let facts = DecisionFacts {
         action,
         rule: decision.rule.as_ref().map(|rule| rule.pattern.to_string()),
         rule_id: decision.rule.as_ref().map(|rule| rule.id.to_string()),
         subject: decision.subject.as_ref().map(|subject| format!("{} {}", subject.kind, subject.text)),
         why: decision.why.to_string(),
+        standing: decision.standing,
+        assumptions: decision.assumptions().iter().map(|assumption| assumption.assumed.to_string()).collect(),
         epoch: decision.epoch,
     };
     recording.decided(owned, facts);

@@ -20,7 +20,7 @@ mod respond;
 mod tunnel;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,9 @@ pub use client_auth::{ClientCert, ClientCertError};
 pub use credentials::{Credentials, CredentialsError};
 
 use crate::authority::{Authority, TlsVersion};
-use crate::journal::{DecisionKind, Journal};
+use crate::journal::{DecisionKind, Journal, Live};
 use crate::net::{Destination, Dialer};
-use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
+use crate::policy::{Asked, Decision, Need, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
 /// How a proxy is set up.
@@ -261,15 +261,15 @@ impl RunningProxy {
                 (Some(name), true) => Sni::Name(name),
                 (None, true) => Sni::Absent,
             };
-            let asked = self.shared.policy.decide(&Subjects {
+            let mut known = Subjects {
                 connect_host: subjects.connect_host.as_deref(),
                 port: subjects.port,
                 sni,
                 address: subjects.address,
-                certificate: None,
+                certificate: subjects.certificate.as_deref(),
                 client: subjects.client,
-            });
-            let Asked::Decided(now) = asked else { continue };
+            };
+            let Some(now) = self.decide_again(&mut known, &live) else { continue };
             let now = DecisionKind::from(now.action);
             // A connection without TLS goes on unless it would be blocked.
             if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
@@ -286,6 +286,23 @@ impl RunningProxy {
             }
         }
         changed
+    }
+
+    /// Decides about an open connection with what is known of it. What the first decision did not have to know and this
+    /// one asks for is looked up in the record; a certificate that nobody has seen names nothing.
+    fn decide_again(&self, known: &mut Subjects<'_>, live: &Live) -> Option<Decision> {
+        for _ in 0..3 {
+            match self.shared.policy.decide(known) {
+                Asked::Decided(decision) => return Some(decision),
+                Asked::Needs(Need::Address) if known.address.is_none() => {
+                    let peer = live.origin_address().map(|peer| peer.ip());
+                    known.address = peer.or(Some(Ipv4Addr::UNSPECIFIED.into()));
+                }
+                Asked::Needs(Need::OriginCertificate) if known.certificate.is_none() => known.certificate = Some(&[]),
+                Asked::Needs(_) => return None,
+            }
+        }
+        None
     }
 
     /// Stops accepting when the guard is dropped; what runs goes on.
