@@ -8,6 +8,7 @@
 mod command;
 mod domain;
 mod generalise;
+mod known;
 mod ledger;
 mod oracle;
 mod report;
@@ -26,6 +27,7 @@ use crate::policy::Dialect;
 
 pub use self::command::{CommandError, CommandOracle};
 pub use self::generalise::{Entry, Ground, Known, OverBroad, Unsaid};
+pub use self::known::known;
 pub use self::ledger::{Limits, Purpose, Run};
 pub use self::oracle::{Bypass, Contact, Exclusion, Oracle, RunOutcome};
 
@@ -253,10 +255,4 @@ fn hosts(contacts: &[Contact]) -> Vec<Host> {
         }
     }
     hosts
-}
-
-/// What the vendors of the product packs that come with the program ask to exclude.
-#[must_use]
-pub fn known() -> Vec<Known> {
-    Vec::new()
 }
