@@ -13,6 +13,7 @@ mod dialects;
 mod entry;
 mod explain;
 mod file;
+pub mod formats;
 mod impact;
 mod index;
 mod layers;

@@ -170,10 +170,10 @@ fn by_parent(names: &mut BTreeSet<&str>, spared: &BTreeSet<Host>, over_broad: &m
             children.entry(parent).or_default().push(name);
         }
     }
-    let mut shared: Vec<_> = children.into_iter().filter(|(_, names)| names.len() > 1).collect();
-    shared.sort_by_key(|(parent, _)| std::cmp::Reverse(parent.split('.').count()));
+    let mut common: Vec<_> = children.into_iter().filter(|(_, names)| names.len() > 1).collect();
+    common.sort_by_key(|(parent, _)| std::cmp::Reverse(parent.split('.').count()));
     let mut groups = Vec::new();
-    for (parent, below) in shared {
+    for (parent, below) in common {
         let below: Vec<_> = below.into_iter().filter(|name| names.contains(name)).collect();
         if below.len() < 2 {
             continue;

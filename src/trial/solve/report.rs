@@ -52,7 +52,7 @@ impl SolveReport {
             }
             Finding::WorksInspected { contacted } => {
                 self.result = SolveResult::WorksInspected;
-                self.says = "Nothing has to be bypassed: the command works with everything inspected.".to_owned();
+                "Nothing has to be bypassed: the command works with everything inspected.".clone_into(&mut self.says);
                 if contacted.is_empty() {
                     let remark = "Nothing arrived at the middlebox: the command does not use the proxy that its \
                                   environment names, or contacts no host. `middlebox exec -- COMMAND` says what to try.";
