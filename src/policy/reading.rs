@@ -18,6 +18,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::dialects::Dialect;
+use super::formats::Entry;
 use super::pattern::PatternError;
 use super::rule::{Rule, RuleId, RuleSpec, Source};
 use super::standing::Standing;
@@ -39,6 +40,8 @@ pub struct Written {
     pub spec: RuleSpec,
     /// Its line in its file, from 1; none where it was typed.
     pub line: Option<usize>,
+    /// How this one is read, where that differs from the rest of its list.
+    pub dialect: Option<Dialect>,
 }
 
 /// An entry that the product refuses.
@@ -59,13 +62,27 @@ pub struct Rejected {
 impl Written {
     /// An enabled entry without conditions.
     pub fn new(pattern: impl Into<String>, action: Action) -> Self {
-        Self { spec: RuleSpec::new(pattern, action), line: None }
+        Self { spec: RuleSpec::new(pattern, action), line: None, dialect: None }
     }
 
     /// The same entry on a line of a file.
     #[must_use]
     pub fn on_line(self, line: usize) -> Self {
         Self { line: Some(line), ..self }
+    }
+}
+
+impl From<&Entry> for Written {
+    fn from(entry: &Entry) -> Self {
+        let spec = RuleSpec {
+            enabled: entry.enabled(),
+            ports: entry.ports().to_vec(),
+            clients: entry.clients().to_vec(),
+            note: entry.note().map(str::to_owned),
+            id: entry.name().map(str::to_owned),
+            ..RuleSpec::new(entry.pattern(), entry.action())
+        };
+        Self { spec, line: Some(entry.place().line as usize), dialect: entry.dialect() }
     }
 }
 
@@ -83,9 +100,9 @@ impl Reading {
         let mut rules = Vec::new();
         let mut rejected = Vec::new();
         for (number, written) in (1..).zip(list) {
-            match dialect.parse(&written.spec.pattern) {
+            match written.dialect.unwrap_or(dialect).parse(&written.spec.pattern) {
                 Ok(pattern) => {
-                    let Written { spec, line } = written;
+                    let Written { spec, line, dialect: _ } = written;
                     let source = if line.is_some() { Source::File } else { Source::CommandLine };
                     let id = spec.id.as_deref().and_then(|id| RuleId::chosen(id).ok());
                     let id = id.unwrap_or_else(|| RuleId::numbered(number));
@@ -112,7 +129,7 @@ impl Policy {
                 id: Some(rule.id.as_str().to_owned()).filter(|_| rule.id.is_chosen()),
                 ..RuleSpec::new(rule.pattern.text(), rule.action)
             };
-            Written { spec, line: rule.line }
+            Written { spec, line: rule.line, dialect: None }
         };
         self.rules().iter().map(written).collect()
     }

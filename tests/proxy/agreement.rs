@@ -49,7 +49,7 @@ async fn behind(dialect: &str, list: &[&str], on_change: OnChange) -> Stage {
 async fn explain_agrees_with_the_running_proxy() {
     for (dialect, list) in LISTS {
         let stage = behind(dialect, list, OnChange::NewOnly).await;
-        let written = specs(list).into_iter().map(|spec| Written { spec, line: None });
+        let written = specs(list).into_iter().map(|spec| Written { spec, line: None, dialect: None });
         let reading = Reading::of(dialect.parse().unwrap(), None, written);
         let mut questions = Vec::new();
         for host in HOSTS {

@@ -75,8 +75,8 @@ struct Side<'t> {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, CliError> {
-    let first = Listed::open(&args.first, args.dialect.or(args.from), args.default)?;
-    let second = Listed::open(&args.second, args.dialect.or(args.to), args.default)?;
+    let first = Listed::open(&args.first, None, args.dialect.or(args.from), args.default)?;
+    let second = Listed::open(&args.second, None, args.dialect.or(args.to), args.default)?;
     let names = [first.name.clone(), second.name.clone()];
     let readings = [first.reading(), second.reading()];
     let contrasts = compare(&readings[0].policy, &readings[1].policy);

@@ -50,7 +50,8 @@ Examples:
 
 pub(super) fn run(args: &Args) -> Result<u8, CliError> {
     let list = args.list.listed()?;
-    let old = args.against.as_deref().map(|path| Listed::open(path, Some(list.dialect), list.default)).transpose()?;
+    let old =
+        args.against.as_deref().map(|path| Listed::open(path, None, Some(list.dialect), list.default)).transpose()?;
     let traffic = args.read()?;
     let reading = list.reading();
     match old {

@@ -4,20 +4,25 @@ use std::path::{Path, PathBuf};
 
 use super::super::error::CliError;
 use super::super::words::words;
+use crate::policy::formats::{Entry, Format as ListFormat, read};
 use crate::policy::{Action, Dialect, Reading, Written};
-use crate::source::Document;
+use crate::source::{Document, DocumentError};
 
 /// A list, and how it is read.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "List")]
 pub(super) struct ListArgs {
-    /// The list, one entry on each line; `#` begins a comment
+    /// The list: a policy file, or any file that a product keeps its list in
     #[arg(long = "policy", value_name = "FILE", required_unless_present = "patterns")]
     file: Option<PathBuf>,
 
     /// An entry, as it would stand in the list; repeatable, read above those of --policy
     #[arg(long = "pattern", value_name = "PATTERN")]
     patterns: Vec<String>,
+
+    /// The format of the file [default: told by its content]
+    #[arg(long = "format-of", value_name = "FORMAT", value_parser = formats(), hide_possible_values = true)]
+    format_of: Option<ListFormat>,
 
     #[command(flatten)]
     how: ReadingArgs,
@@ -49,10 +54,14 @@ pub(super) fn dialects() -> impl clap::builder::TypedValueParser<Value = Dialect
     words::<Dialect>(Dialect::all().map(Dialect::name))
 }
 
+pub(super) fn formats() -> impl clap::builder::TypedValueParser<Value = ListFormat> {
+    words::<ListFormat>(ListFormat::all().map(ListFormat::name))
+}
+
 impl ListArgs {
     pub(super) fn listed(&self) -> Result<Listed, CliError> {
         let mut listed = match &self.file {
-            Some(path) => Listed::open(path, self.how.dialect, self.how.default)?,
+            Some(path) => Listed::open(path, self.format_of, self.how.dialect, self.how.default)?,
             None => Listed {
                 name: "command line".to_owned(),
                 dialect: self.how.dialect.unwrap_or(Dialect::MIDDLEBOX),
@@ -68,14 +77,25 @@ impl ListArgs {
 
 impl Listed {
     /// Reads a file; what was chosen on the command line goes before what it says.
-    pub(super) fn open(path: &Path, dialect: Option<Dialect>, default: Option<Action>) -> Result<Self, CliError> {
+    pub(super) fn open(
+        path: &Path,
+        format: Option<ListFormat>,
+        dialect: Option<Dialect>,
+        default: Option<Action>,
+    ) -> Result<Self, CliError> {
         let document = Document::read(path)?;
-        let entry = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
-        let lines = document.text().lines().zip(1..);
-        let entries = lines.map(|(line, number)| (entry(line), number)).filter(|(entry, _)| !entry.is_empty());
-        let written = entries.map(|(entry, number)| Written::new(entry, Action::Bypass).on_line(number)).collect();
-        let dialect = dialect.unwrap_or(Dialect::MIDDLEBOX);
-        Ok(Self { name: path.display().to_string(), dialect, default, written })
+        let list = read(&document, format).map_err(DocumentError::Place)?;
+        let own = |entry: &Entry| Written {
+            // Whoever names a dialect wants the whole list read in it.
+            dialect: entry.dialect().filter(|_| dialect.is_none()),
+            ..Written::from(entry)
+        };
+        Ok(Self {
+            name: path.display().to_string(),
+            dialect: list.dialect_or(dialect),
+            default: default.or(list.default),
+            written: list.entries.iter().map(own).collect(),
+        })
     }
 
     /// The list, read.

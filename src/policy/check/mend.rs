@@ -164,11 +164,11 @@ impl Search<'_> {
         let mut edits = Vec::new();
         let mut texts: BTreeSet<String> = self.list.iter().map(|written| written.spec.pattern.clone()).collect();
         for (entry, written) in self.list.iter().enumerate() {
-            let Err(error) = self.dialect.parse(&written.spec.pattern) else { continue };
+            let reads = written.dialect.unwrap_or(self.dialect);
+            let Err(error) = reads.parse(&written.spec.pattern) else { continue };
             let (line, text) = (written.line, written.spec.pattern.clone());
             let suggested = error.mend.as_deref().and_then(|mend| mend.split('`').nth(1));
-            let suggested =
-                suggested.filter(|with| self.dialect.parse(with).is_ok() && texts.insert((*with).to_owned()));
+            let suggested = suggested.filter(|with| reads.parse(with).is_ok() && texts.insert((*with).to_owned()));
             edits.push(match suggested {
                 Some(with) => Edit::Replace { entry, line, text, with: with.to_owned() },
                 None => Edit::Remove { entry, line, text },
