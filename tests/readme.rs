@@ -77,7 +77,7 @@ fn every_scenario_stands_in_it_with_its_own_words() {
 
 #[test]
 fn the_commands_that_it_names_exist() {
-    for command in ["run", "up", "bypass", "ca"] {
+    for command in ["run", "up", "bypass", "ca", "solve"] {
         assert!(readme().contains(&format!("middlebox {command}")), "{command}");
         let (help, code) = middlebox(&[command, "--help"]);
         assert_eq!(code, 0, "{help}");
@@ -85,6 +85,22 @@ fn the_commands_that_it_names_exist() {
     for (command, flag) in [("up", "--simulate"), ("up", "--ready-file"), ("up", "--policy"), ("run", "--junit")] {
         assert!(readme().contains(flag), "{flag}");
         assert!(middlebox(&[command, "--help"]).0.contains(flag), "{command} {flag}");
+    }
+}
+
+#[test]
+fn the_list_that_it_shows_is_the_one_that_is_found() {
+    let readme = readme();
+    let (before, rest) = readme.split_once("<!-- solved -->\n```text\n").unwrap();
+    let (list, _) = rest.split_once("```").unwrap();
+    let line = before.lines().rfind(|line| line.starts_with("middlebox solve ")).unwrap();
+    let program = env!("CARGO_BIN_EXE_middlebox");
+    let arguments: Vec<_> =
+        line.split(' ').skip(1).map(|word| if word == "middlebox" { program } else { word }).collect();
+    let (told, code) = middlebox(&arguments);
+    assert!(code == 0 && told.starts_with(list), "{told}");
+    for flag in ["--dialect", "--policy", "--retries", "--format"] {
+        assert!(middlebox(&["solve", "--help"]).0.contains(flag), "{flag}");
     }
 }
 
