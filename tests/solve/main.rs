@@ -1,7 +1,11 @@
 //! `middlebox solve` on real clients: what it finds is the smallest list, and its runs are counted.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that fails says where, and one that is skipped why"
+)]
 
 mod answers;
 mod dialects;
