@@ -24,9 +24,13 @@ mod first_bytes;
 mod hang_ups;
 #[path = "proxy/http1.rs"]
 mod http1;
+#[path = "proxy/http2.rs"]
+mod http2;
 #[path = "proxy/limits.rs"]
 mod limits;
 #[path = "proxy/negotiation.rs"]
 mod negotiation;
 #[path = "proxy/real_curl.rs"]
 mod real_curl;
+#[path = "proxy/silence.rs"]
+mod silence;

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::error::CliError;
 use super::shipped;
 use crate::lab::{ClientCertRule, LabConfig, ParentRule, acme};
 use crate::net::{Host, ResolveEntry};
+use crate::proxy::Limits;
 use crate::scenario::{self, words::Word as _};
 use crate::simulation::{App, OriginSpec};
 
@@ -67,8 +69,20 @@ pub(super) struct OriginArgs {
     origin: Vec<OriginRule>,
 
     /// Let one upstream connection serve several clients, which appliances do not
+    ///
+    /// Over HTTP/1.1 one after the other, over HTTP/2 also at once.
     #[arg(long, help_heading = "Origins")]
     pool: bool,
+
+    /// How long an origin may take to begin its answer while nothing moves; then the client is answered 504
+    ///
+    /// Uploads and interim answers begin it anew, and it is over once the answer begins.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = "Origins")]
+    answer_timeout: Duration,
+
+    /// How long nothing may move inside a body, a WebSocket or a tunnel; then it is cut
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration, help_heading = "Origins")]
+    idle_timeout: Duration,
 }
 
 impl OriginArgs {
@@ -87,6 +101,7 @@ impl OriginArgs {
         config.parent_ca.clone_from(&self.parent_ca);
         config.client_certs.clone_from(&self.client_cert);
         config.pool = self.pool;
+        config.limits = Limits { answer: self.answer_timeout, idle: self.idle_timeout };
         Ok(())
     }
 }
@@ -114,6 +129,12 @@ impl FromStr for OriginRule {
         let app = App::of(what).ok_or_else(|| format!("`{what}` is no app and no address with its port; {FORM}"))?;
         Ok(Self::Simulated(OriginSpec::new(hosts, app)))
     }
+}
+
+/// A time limit: one of nothing would end everything.
+fn duration(text: &str) -> Result<Duration, String> {
+    let limit = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if limit.is_zero() { Err("write a time limit above 0, such as 30s or 5m".to_owned()) } else { Ok(limit) }
 }
 
 fn simulated(what: &str) -> Result<Vec<OriginSpec>, CliError> {

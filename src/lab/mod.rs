@@ -59,7 +59,7 @@ use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
 use crate::net::{Destination, Dialer, Names, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
-use crate::proxy::{Authenticate, Credentials, Proxy, ProxyConfig};
+use crate::proxy::{Authenticate, Credentials, Limits, Proxy, ProxyConfig};
 use crate::simulation::{Internet, OriginSpec};
 
 /// How long a TCP connection to an origin may take, its look-up included.
@@ -117,12 +117,14 @@ pub struct LabConfig {
     pub authenticate: Authenticate,
     /// Other ports of this program.
     pub own_ports: Vec<SocketAddr>,
-    /// Whether idle connections to origins are kept for other clients.
+    /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
     /// Where TLS secrets of both legs are appended.
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
     pub max_connections: usize,
+    /// How long origins may be silent.
+    pub limits: Limits,
     /// How much the journal keeps.
     pub journal: JournalLimits,
     /// How long running exchanges may take to end when the lab does.
@@ -177,6 +179,7 @@ impl Default for LabConfig {
             pool: false,
             keylog: None,
             max_connections: 20_000,
+            limits: Limits::default(),
             journal: JournalLimits::default(),
             grace: Duration::from_secs(5),
         }
@@ -351,6 +354,7 @@ impl LabConfig {
             keylog,
             pool: self.pool,
             max_connections: self.max_connections,
+            limits: self.limits,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;
         Ok(Lab {

@@ -131,7 +131,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
                 Err(error) => return fail_unreached(shared, client, recording, &error),
             };
             note_origin_address(recording, &origin);
-            recording.finish(Outcome::Bypassed, through(recording, client, origin).await);
+            recording.finish(Outcome::Bypassed, through(shared, recording, client, origin).await);
         }
         Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
     }
@@ -161,12 +161,13 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    recording.finish(Outcome::Plain, through(recording, client, origin).await);
+    recording.finish(Outcome::Plain, through(shared, recording, client, origin).await);
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
-    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin)).await;
+async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
+    let idle = shared.config.limits.idle;
+    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), idle, &mut client, &mut origin)).await;
     if !clean {
         client.reset();
         origin.reset();

@@ -13,18 +13,21 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::client::TlsStream as ClientTls;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::Shared;
 use super::client::Client;
 use super::connection::{client_certificate_note, dial, name_of, note_origin_address, note_unreached};
-use super::exchange::{Admission, Gate, Relay, RelayEnd, RequestHead, Side, answer_all, relay_http2};
+use super::exchange::{
+    Admission, Driver, Gate, Http2Origin, Http2Relay, Relay, RelayEnd, RequestHead, Side, answer_all,
+};
 use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
-use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
+use super::upstream::{KnownOrigin, LegCarrier, OriginKey, OriginLeg, UpstreamError, version_name};
+use super::{Shared, pool};
 use crate::authority::{
     Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
 };
@@ -404,17 +407,35 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let (observed, watch) = observe(recording, stream, tap);
     let end = if http2 {
-        let pen = Pen::clone(recording);
-        Box::pin(relay_http2(pen, observed, leg.stream, DROPPED, Arc::clone(&shared.added))).await
+        let relay = Http2Relay {
+            pen: Pen::clone(recording),
+            dropped: DROPPED,
+            added: Arc::clone(&shared.added),
+            limits: shared.config.limits,
+        };
+        match Box::pin(http2_leg(shared, key, leg)).await {
+            Ok((origin, driver)) => Box::pin(relay.run(observed, origin, driver)).await,
+            Err(error) => End::origin(format!("HTTP/2 could not begin: {error}")),
+        }
     } else {
+        // A share in an HTTP/2 connection is for clients that speak it.
+        let LegCarrier::Tls(stream) = leg.carrier else {
+            return recording.finish(Outcome::Failed, End::middlebox("the legs do not speak the same HTTP"));
+        };
         let mut client = Side::new(observed, Vec::new());
-        let mut origin = Side::new(leg.stream, Vec::new());
-        let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines, parent: None };
+        let mut origin = Side::new(stream, Vec::new());
+        let relay = Relay {
+            recording,
+            dropped: DROPPED,
+            added: &shared.added_lines,
+            limits: shared.config.limits,
+            parent: None,
+        };
         match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
             RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
                 let stream = origin.reader.unsplit(origin.writer);
-                shared.pool.give(key, OriginLeg { stream, origin: known });
+                shared.pool.give(key, stream, known);
                 end
             }
             RelayEnd::Closed { end, clean: true, .. } => {
@@ -427,6 +448,24 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
         }
     };
     judge(recording, &watch, done, took, audit, end, Outcome::Accepted);
+}
+
+/// The HTTP/2 connection to the origin, and what runs it where it is this client's own.
+async fn http2_leg(
+    shared: &Arc<Shared>,
+    key: &OriginKey,
+    leg: OriginLeg,
+) -> Result<(Http2Origin, Option<Driver<Box<ClientTls<Dialled>>>>), h2::Error> {
+    let stream = match leg.carrier {
+        LegCarrier::Http2(origin) => return Ok((origin, None)),
+        LegCarrier::Tls(stream) => stream,
+    };
+    let (origin, driver) = Http2Origin::begin(stream).await?;
+    if shared.config.pool {
+        pool::share(shared, key, origin.clone(), leg.origin, driver);
+        return Ok((origin, None));
+    }
+    Ok((origin, Some(driver)))
 }
 
 type OnData = Box<dyn FnOnce() + Send + Unpin>;

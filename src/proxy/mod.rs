@@ -17,6 +17,7 @@ mod observed;
 mod peek;
 mod pool;
 mod respond;
+mod stall;
 mod tunnel;
 mod upstream;
 
@@ -37,6 +38,7 @@ use tokio_util::task::TaskTracker;
 
 pub use client_auth::{ClientCert, ClientCertError};
 pub use credentials::{Credentials, CredentialsError};
+pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
 use crate::journal::{DecisionKind, Journal, Live};
@@ -71,10 +73,12 @@ pub struct ProxyConfig {
     pub client_certs: Vec<ClientCert>,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
     pub keylog: Option<Arc<dyn KeyLog>>,
-    /// Whether idle HTTP/1.1 connections to origins are kept for other clients.
+    /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// How long nothing may move in those to origins.
+    pub limits: Limits,
 }
 
 /// For which hosts the clients of a proxy with passwords have to say who they are. Products differ here, and a client

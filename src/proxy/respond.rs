@@ -2,11 +2,13 @@
 //! `Proxy-Status` (RFC 9209).
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+use super::stall::words;
 use crate::net::{DialError, ParentFault, ParentSaid};
 
 /// An answer of the proxy's own.
@@ -74,6 +76,14 @@ impl Answer {
 
     pub(crate) fn timeout(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "http_request_error", detail)
+    }
+
+    /// The origin has been silent for too long (RFC 9110, 15.6.5).
+    pub(crate) fn unanswered(limit: Duration) -> Self {
+        let detail = format!("the origin has not answered, and nothing has moved, for {}", words(limit));
+        let mut answer = Self::new(StatusCode::GATEWAY_TIMEOUT, "http_response_timeout", detail);
+        answer.hint = Some("--answer-timeout gives it longer".to_owned());
+        answer
     }
 
     pub(crate) fn authenticate(wrong: bool) -> Self {

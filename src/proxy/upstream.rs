@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client_auth::{self, Answering, ClientCert};
+use super::exchange::Http2Origin;
 use super::observed::alert_in;
 use super::respond::Answer;
 use super::{ProxyConfig, protocol_versions};
@@ -73,8 +74,17 @@ impl KnownOrigin {
 /// An open connection to an origin.
 #[derive(Debug)]
 pub(crate) struct OriginLeg {
-    pub(crate) stream: TlsStream<Dialled>,
+    pub(crate) carrier: LegCarrier,
     pub(crate) origin: Arc<KnownOrigin>,
+}
+
+/// What carries the requests to an origin.
+#[derive(Debug)]
+pub(crate) enum LegCarrier {
+    /// A connection of one client's own, or one that was its own before.
+    Tls(Box<TlsStream<Dialled>>),
+    /// A share in an HTTP/2 connection.
+    Http2(Http2Origin),
 }
 
 /// Why there is no connection to an origin.
@@ -217,7 +227,7 @@ impl Upstream {
                 seen
             }
         };
-        Ok(OriginLeg { stream, origin })
+        Ok(OriginLeg { carrier: LegCarrier::Tls(Box::new(stream)), origin })
     }
 }
 
