@@ -1,5 +1,7 @@
 //! How long a decision takes, and whether that depends on the length of the list; how fast traffic is read.
 
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use middlebox::policy::{Action, Dialect, Policy, Question, Reading, Traffic, Written, impact};

@@ -105,6 +105,24 @@ fn the_list_that_it_shows_is_the_one_that_is_found() {
 }
 
 #[test]
+fn the_rehearsals_that_it_shows_run_as_they_stand() {
+    let readme = readme();
+    let (_, rest) = readme.split_once("## Rehearse a bypass list").unwrap();
+    let (_, rest) = rest.split_once("```sh\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let mut count = 0;
+    for line in commands.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('\'')).collect();
+        let (said, code) = middlebox(&words[1..]);
+        // The check is of a list that misses a host, which is its point.
+        assert_eq!(code, i32::from(words[2] == "check"), "{line}\n{said}");
+        assert!(said.contains("acme.mtls.okta.com"), "{line}\n{said}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
 fn the_policy_that_it_shows_is_a_policy() {
     let readme = readme();
     let (_, rest) = readme.split_once("```toml\n").unwrap();

@@ -29,6 +29,8 @@ pub(super) struct Decide {
     hosts: Vec<String>,
     sni: Option<String>,
     ip: Option<IpAddr>,
+    #[serde(default)]
+    certificate: Vec<String>,
     client: Option<IpAddr>,
     patterns: Option<Vec<String>>,
     dialect: Option<Dialect>,
@@ -56,7 +58,8 @@ pub(super) async fn decide(State(shared): State<Arc<Shared>>, Json(asked): Json<
     let sni = asked.sni.as_deref().map(str::parse::<AskedSni>).transpose().map_err(unread)?.unwrap_or_default();
     let question = |host: &String| {
         let question: Question = host.parse().map_err(unread)?;
-        Ok(Question { sni: sni.clone(), address: asked.ip, client: asked.client, ..question })
+        let (sni, certificate) = (sni.clone(), asked.certificate.clone());
+        Ok(Question { sni, address: asked.ip, certificate, client: asked.client, ..question })
     };
     let questions: Vec<Question> = asked.hosts.iter().map(question).collect::<Answer<_>>()?;
     aside(move || {

@@ -129,7 +129,7 @@ type Way = (Action, Option<RuleId>);
 /// Decides all traffic under two policies, and keeps what they decide otherwise.
 #[must_use]
 pub fn shift(before: &Policy, now: &Policy, traffic: &Traffic) -> Shift {
-    let mut moves: Shares<(Way, Way)> = Shares::default();
+    let mut shares: Shares<(Way, Way)> = Shares::default();
     let mut first: HashMap<Way, Decision> = HashMap::new();
     let (mut connections, mut changed) = (0, 0);
     for (question, count) in traffic.questions() {
@@ -142,7 +142,7 @@ pub fn shift(before: &Policy, now: &Policy, traffic: &Traffic) -> Shift {
         changed += count;
         let host = HostCount { host: question.to_string(), connections: count };
         let key = (old.action, id(&old));
-        moves.add((key.clone(), (new.action, id(&new))), &new, host);
+        shares.add((key.clone(), (new.action, id(&new))), &new, host);
         first.entry(key).or_insert(old);
     }
     let moved = |(key, now): ((Way, Way), Share)| {
@@ -156,7 +156,7 @@ pub fn shift(before: &Policy, now: &Policy, traffic: &Traffic) -> Shift {
         without_host: traffic.without_host,
         beyond: traffic.beyond,
         changed,
-        changes: moves.sorted().into_iter().map(moved).collect(),
+        changes: shares.sorted().into_iter().map(moved).collect(),
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Question {
     pub sni: AskedSni,
     /// The address that the host has, for products that compare addresses.
     pub address: Option<IpAddr>,
+    /// The names of the origin's certificate, the common name first; empty is a certificate for the host alone, for
+    /// products that ask for it.
+    pub certificate: Vec<String>,
     /// The client's own address.
     pub client: Option<IpAddr>,
 }
@@ -53,7 +56,7 @@ pub struct QuestionError {
 impl Question {
     /// A connection to port 443 that names its host in the ClientHello.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), port: 443, sni: AskedSni::Host, address: None, client: None }
+        Self { host: host.into(), port: 443, sni: AskedSni::Host, address: None, certificate: Vec::new(), client: None }
     }
 
     /// The same question about another port.
@@ -76,7 +79,7 @@ impl Question {
             port: self.port,
             sni,
             address: self.address,
-            certificate: None,
+            certificate: Some(self.certificate.as_slice()).filter(|names| !names.is_empty()),
             client: self.client,
         }
     }

@@ -13,6 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -98,6 +99,7 @@ impl Reading {
     /// of it. Entries are numbered `r1`, `r2`, … as they stand, refused ones included.
     pub fn of(dialect: Dialect, default: Option<Action>, list: impl IntoIterator<Item = Written>) -> Self {
         let mut rules = Vec::new();
+        let mut ids = HashSet::new();
         let mut rejected = Vec::new();
         for (number, written) in (1..).zip(list) {
             match written.dialect.unwrap_or(dialect).parse(&written.spec.pattern) {
@@ -105,7 +107,8 @@ impl Reading {
                     let Written { spec, line, dialect: _ } = written;
                     let source = if line.is_some() { Source::File } else { Source::CommandLine };
                     let id = spec.id.as_deref().and_then(|id| RuleId::chosen(id).ok());
-                    let id = id.unwrap_or_else(|| RuleId::numbered(number));
+                    // What a file calls its entries may be the name of an object that several of them belong to.
+                    let id = id.filter(|id| ids.insert(id.clone())).unwrap_or_else(|| RuleId::numbered(number));
                     rules.push(Arc::new(spec.into_rule(id, pattern, source, line)));
                 }
                 Err(error) => rejected.push(Rejected::new(&written, error)),
@@ -126,7 +129,7 @@ impl Policy {
                 ports: rule.ports.clone(),
                 clients: rule.clients.clone(),
                 note: rule.note.as_deref().map(str::to_owned),
-                id: Some(rule.id.as_str().to_owned()).filter(|_| rule.id.is_chosen()),
+                id: Some(rule.id.to_string()).filter(|_| rule.id.is_chosen()),
                 ..RuleSpec::new(rule.pattern.text(), rule.action)
             };
             Written { spec, line: rule.line, dialect: None }

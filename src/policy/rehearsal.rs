@@ -25,6 +25,9 @@ pub struct Rehearsed {
     pub sni: AskedSni,
     /// The address that the host was said to have.
     pub address: Option<IpAddr>,
+    /// The names that the origin's certificate was said to have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate: Vec<String>,
     /// How the list was read.
     pub dialect: Dialect,
     /// What is done with the connection.
@@ -155,6 +158,7 @@ impl Policy {
             port: question.port,
             sni: question.sni.clone(),
             address: question.address,
+            certificate: question.certificate.clone(),
             dialect: self.dialect(),
             decision: action,
             why,

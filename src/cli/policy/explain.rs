@@ -38,6 +38,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", help_heading = "Connection")]
     ip: Option<std::net::IpAddr>,
 
+    /// A name of the origin's certificate, for products that compare those; repeatable, the common name first
+    #[arg(long = "certificate", value_name = "NAME", help_heading = "Connection")]
+    certificates: Vec<String>,
+
     /// The client's own address, for entries that are for some clients only
     #[arg(long, value_name = "ADDRESS", help_heading = "Connection")]
     client: Option<std::net::IpAddr>,
@@ -84,7 +88,8 @@ impl Args {
             None => AskedSni::Host,
             Some(name) => name.parse().map_err(|error| mistaken(&error))?,
         };
-        Ok(Question { port, sni, address: self.ip, client: self.client, ..question })
+        let certificate = self.certificates.clone();
+        Ok(Question { port, sni, address: self.ip, certificate, client: self.client, ..question })
     }
 }
 
