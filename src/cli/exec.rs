@@ -127,10 +127,21 @@ fn expectations(typed: &[String]) -> Result<Vec<Expectation>, CliError> {
     }
 }
 
+/// Writes the file and tells the result; the one does not wait for the other's success.
 fn tell(args: &Args, report: &ExecReport) -> Result<(), CliError> {
-    if let Some(path) = &args.junit {
-        write_whole(path, report.junit()?.as_bytes())?;
+    let filed = write_junit(args, report);
+    let told = print(args, report);
+    filed.and(told)
+}
+
+fn write_junit(args: &Args, report: &ExecReport) -> Result<(), CliError> {
+    match &args.junit {
+        Some(path) => Ok(write_whole(path, report.junit()?.as_bytes())?),
+        None => Ok(()),
     }
+}
+
+fn print(args: &Args, report: &ExecReport) -> Result<(), CliError> {
     match args.format {
         Format::Json => {
             let mut out = io::stdout().lock();

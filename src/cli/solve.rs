@@ -13,7 +13,8 @@ use super::trial_args::TrialArgs;
 use super::words::Format;
 use crate::lab::LabError;
 use crate::policy::PolicyStore;
-use crate::report::{SolveReport, write_whole};
+use crate::report::{SolveReport, SolveResult, write_whole};
+use crate::trial::Trust;
 use crate::trial::solve::{CommandError, CommandOracle, Limits, Question, Run, known, solve};
 
 /// How long one run may take where nothing is said.
@@ -87,6 +88,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CliError> {
     let dialect = PolicyStore::new(trial.lab.policy.clone()).map_err(LabError::from)?.current().dialect();
     let command = trial.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let success = if args.success_exit.is_empty() { vec![0] } else { args.success_exit.clone() };
+    let distrusts_simulation = trial.trust == Trust::None && !trial.lab.simulate.is_empty();
     let limits = Limits { retries: args.retries, max_runs: args.max_runs };
     let question = Question { dialect, known: known(), limits };
     let mut oracle = CommandOracle::new(trial, dialect, success.into_iter().map(i32::from).collect());
@@ -108,15 +110,31 @@ pub(super) async fn run(args: Args) -> Result<u8, CliError> {
             return Ok(exit::INTERRUPTED);
         }
     };
-    let report = solution.report(command, dialect, began.elapsed());
+    let mut report = solution.report(command, dialect, began.elapsed());
+    if report.result == SolveResult::FailsBypassed && distrusts_simulation {
+        let remark = "With --trust none the command is not told of the simulated internet's CA either: name the file \
+                      {public-ca} in its arguments.";
+        report.remarks.push(remark.to_owned());
+    }
     tell(&args, &report)?;
     Ok(if report.found() { exit::AS_EXPECTED } else { exit::EXPECTATION_FAILED })
 }
 
+/// Writes the file and tells the result; the one does not wait for the other's success.
 fn tell(args: &Args, report: &SolveReport) -> Result<(), CliError> {
-    if let Some(path) = &args.junit {
-        write_whole(path, report.junit()?.as_bytes())?;
+    let filed = write_junit(args, report);
+    let told = print(args, report);
+    filed.and(told)
+}
+
+fn write_junit(args: &Args, report: &SolveReport) -> Result<(), CliError> {
+    match &args.junit {
+        Some(path) => Ok(write_whole(path, report.junit()?.as_bytes())?),
+        None => Ok(()),
     }
+}
+
+fn print(args: &Args, report: &SolveReport) -> Result<(), CliError> {
     let mut out = anstream::stdout().lock();
     match args.format {
         Format::Json => out.write_all(report.json().as_bytes())?,

@@ -103,3 +103,13 @@ fn junit_has_one_case_that_says_what_was_found() {
     let none = std::fs::read_to_string(place.path("none.xml")).unwrap();
     assert!(none.contains("<failure") && none.contains("Nothing has to be bypassed"), "{none}");
 }
+
+#[test]
+fn a_file_that_cannot_be_written_loses_no_result() {
+    let line =
+        ["solve", "--simulate", "--junit", "no/such/folder.xml", "--", env!("CARGO_BIN_EXE_middlebox"), "enroll"];
+    let output = Place::new().run(&[&line[..], &["https://acme.okta.com"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("It works with this bypass list"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no/such/folder.xml"));
+}

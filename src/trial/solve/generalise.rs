@@ -122,15 +122,7 @@ pub(super) fn generalise(
 
 /// Writes each host on its own.
 pub(super) fn exact(needed: &BTreeSet<Exclusion>, spared: &BTreeSet<Host>, dialect: Dialect) -> Proposal {
-    let group = |exclusion: &Exclusion| match exclusion {
-        Exclusion::Host(host) => {
-            Group { ground: Ground::Host, base: host.to_string(), covers: vec![exclusion.clone()] }
-        }
-        Exclusion::Below(base) => {
-            Group { ground: Ground::PassingNames, base: base.to_string(), covers: vec![exclusion.clone()] }
-        }
-    };
-    write(needed.iter().map(group).collect(), spared, Vec::new(), dialect)
+    write(needed.iter().map(single).collect(), spared, Vec::new(), dialect)
 }
 
 /// Takes out the names that products are known to need, each under the pattern that serves most of them.
@@ -210,7 +202,14 @@ fn write(groups: Vec<Group>, spared: &BTreeSet<Host>, over_broad: Vec<OverBroad>
     let mut proposal = Proposal { over_broad, ..Proposal::default() };
     for group in groups {
         if let Some(entry) = entry_of(&group, spared, dialect) {
-            proposal.entries.push(entry);
+            // What nobody knows to work is not written where each host can be written surely.
+            let exact =
+                || group.covers.iter().map(|one| entry_of(&single(one), spared, dialect)).collect::<Option<Vec<_>>>();
+            let surer = |exact: &Vec<Entry>| exact.iter().all(|one| one.standing < Standing::NotEstablished);
+            match exact().filter(surer).filter(|_| entry.standing == Standing::NotEstablished) {
+                Some(exact) => proposal.entries.extend(exact),
+                None => proposal.entries.push(entry),
+            }
             continue;
         }
         let mut nearer: BTreeMap<String, Vec<Exclusion>> = BTreeMap::new();
@@ -230,9 +229,7 @@ fn write(groups: Vec<Group>, spared: &BTreeSet<Host>, over_broad: Vec<OverBroad>
                 Some(entry) => proposal.entries.push(entry),
                 None => {
                     for exclusion in group.covers {
-                        let single =
-                            Group { ground: Ground::Host, base: base_of(&exclusion), covers: vec![exclusion.clone()] };
-                        match entry_of(&single, spared, dialect) {
+                        match entry_of(&single(&exclusion), spared, dialect) {
                             Some(entry) => proposal.entries.push(entry),
                             None => proposal.unsaid.push(Unsaid { reason: unsaid(&exclusion, dialect), exclusion }),
                         }
@@ -246,11 +243,13 @@ fn write(groups: Vec<Group>, spared: &BTreeSet<Host>, over_broad: Vec<OverBroad>
     proposal
 }
 
-fn base_of(exclusion: &Exclusion) -> String {
-    match exclusion {
-        Exclusion::Host(host) => host.to_string(),
-        Exclusion::Below(base) => base.to_string(),
-    }
+/// What is written for this alone.
+fn single(exclusion: &Exclusion) -> Group {
+    let (ground, base) = match exclusion {
+        Exclusion::Host(host) => (Ground::Host, host.to_string()),
+        Exclusion::Below(base) => (Ground::PassingNames, base.to_string()),
+    };
+    Group { ground, base, covers: vec![exclusion.clone()] }
 }
 
 fn unsaid(exclusion: &Exclusion, dialect: Dialect) -> String {
@@ -352,6 +351,7 @@ mod tests {
         assert_eq!(list("pan-os-exclusion", &both, &[]), "*.mtls.okta.com *.okta.com");
         assert_eq!(list("cloudflare-host", &both, &[]), "acme.mtls.okta.com acme.okta.com");
         assert_eq!(list("check-point-fqdn", &both, &[]), ".acme.mtls.okta.com .acme.okta.com");
+        assert_eq!(list("fortigate-proxy", &both, &[]), "acme.mtls.okta.com acme.okta.com");
         assert_eq!(list("no-proxy-curl", &["acme.example", "login.acme.example"], &[]), "acme.example");
     }
 
