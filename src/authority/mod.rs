@@ -8,7 +8,6 @@
 mod ca;
 mod constraint;
 mod defect;
-mod der;
 mod error;
 mod external;
 mod fault;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::der::{self, Elements, tag};
+use crate::net::der::{self, Elements, tag};
 
 /// The upper bound of a common name (RFC 5280, appendix A.1, `ub-common-name`).
 pub(super) const MAX_COMMON_NAME: usize = 64;

@@ -85,6 +85,7 @@ impl CliError {
                 if matches!(error, CaError::Write { .. }) { exit::ENVIRONMENT } else { exit::USAGE }
             }
             Self::Client(error) => of_client(error),
+            Self::Run(RunError::Loopback(_)) => exit::ENVIRONMENT,
             Self::Lab(error) | Self::Run(RunError::Lab(error)) if error.is_environment() => exit::ENVIRONMENT,
             Self::Usage { .. }
             | Self::Document(_)

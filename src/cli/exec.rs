@@ -11,7 +11,8 @@ use super::policy_args::PolicyArgs;
 use super::trial_args::{TrialArgs, surroundings_help};
 use super::words::Format;
 use crate::child::{NOT_EXECUTABLE, NOT_FOUND, OUR_FAILURE, Output, Signals};
-use crate::report::{EndKind, ExecReport, write_whole};
+use crate::journal::Har;
+use crate::report::{EndKind, ExecReport, ExpectationReport, write_whole};
 use crate::source::DocumentError;
 use crate::trial::{Expectation, report};
 
@@ -40,6 +41,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOST=OUTCOME[:CAUSE]", help_heading = "Expectations")]
     expect: Vec<String>,
 
+    /// Expect the command to end with this code
+    #[arg(long, value_name = "CODE", help_heading = "Expectations")]
+    expect_exit: Option<u8>,
+
     /// How the result is written: as a table on standard error, or as JSON on standard output
     ///
     /// With JSON, what the command says on standard output goes to standard error.
@@ -49,6 +54,10 @@ pub(super) struct Args {
     /// Write the result to this file as JUnit XML, too: a test case for each expectation
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     junit: Option<PathBuf>,
+
+    /// Write the connections to this file as an HTTP archive (HAR 1.2), too; without headers, queries and bodies
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    har: Option<PathBuf>,
 
     #[command(flatten)]
     log: LogArgs,
@@ -62,7 +71,7 @@ Examples:
     middlebox exec --simulate -- middlebox enroll https://acme.okta.com
   In CI: the pinned host refuses, and works once it is bypassed:
     middlebox exec --expect api.example.com=refused:pin-mismatch -- ./client
-    middlebox exec --bypass api.example.com --expect api.example.com=bypassed -- ./client";
+    middlebox exec --bypass api.example.com --expect api.example.com=bypassed --expect-exit 0 -- ./client";
 
 const ENDINGS: &str = "\
 Exit codes: the command's own; 128 and its number for a signal; 124 at --timeout, 125 for a failure of our own, 126 where \
@@ -75,7 +84,7 @@ fn help() -> String {
 
 pub(super) async fn exec(args: Args) -> Result<u8, CliError> {
     // What goes wrong with us must not be taken for what the command says with its exit code.
-    let passes_on = args.expect.is_empty();
+    let passes_on = !args.expects();
     match perform(args).await {
         Err(error) if passes_on && error.exit_code() == exit::ENVIRONMENT => {
             error.show();
@@ -98,17 +107,29 @@ async fn perform(args: Args) -> Result<u8, CliError> {
     let mut signals =
         Signals::listen().map_err(|error| CliError::environment(format!("cannot listen for signals: {error}")))?;
     let ran = trial.run_with_signals(&mut signals).await?;
-    let report = report(&trial, &ran, &expectations);
+    let mut report = report(&trial, &ran, &expectations);
+    report.expectations.extend(args.expect_exit.map(|code| ExpectationReport {
+        expected: format!("exit code {code}"),
+        met: code == report.end.code,
+        actual: format!("the command {}", report.end),
+    }));
     tell(&args, &report)?;
     Ok(match report.end.kind {
         EndKind::NotFound => NOT_FOUND,
         EndKind::NotExecutable => NOT_EXECUTABLE,
-        EndKind::Exited | EndKind::Signalled | EndKind::TimedOut if expectations.is_empty() => report.end.code,
+        EndKind::Exited | EndKind::Signalled | EndKind::TimedOut if !args.expects() => report.end.code,
         EndKind::Exited | EndKind::Signalled | EndKind::TimedOut => match report.as_expected() {
             true => exit::AS_EXPECTED,
             false => exit::EXPECTATION_FAILED,
         },
     })
+}
+
+impl Args {
+    /// Whether the exit code says how expectations went, and not how the command did.
+    fn expects(&self) -> bool {
+        !self.expect.is_empty() || self.expect_exit.is_some()
+    }
 }
 
 /// Reads all of them, and tells what is wrong with each.
@@ -127,18 +148,21 @@ fn expectations(typed: &[String]) -> Result<Vec<Expectation>, CliError> {
     }
 }
 
-/// Writes the file and tells the result; the one does not wait for the other's success.
+/// Writes the files and tells the result; the one does not wait for the other's success.
 fn tell(args: &Args, report: &ExecReport) -> Result<(), CliError> {
-    let filed = write_junit(args, report);
+    let filed = write_files(args, report);
     let told = print(args, report);
     filed.and(told)
 }
 
-fn write_junit(args: &Args, report: &ExecReport) -> Result<(), CliError> {
-    match &args.junit {
-        Some(path) => Ok(write_whole(path, report.junit()?.as_bytes())?),
-        None => Ok(()),
+fn write_files(args: &Args, report: &ExecReport) -> Result<(), CliError> {
+    if let Some(path) = &args.junit {
+        write_whole(path, report.junit()?.as_bytes())?;
     }
+    if let Some(path) = &args.har {
+        write_whole(path, &Har::of(&report.connections).to_json())?;
+    }
+    Ok(())
 }
 
 fn print(args: &Args, report: &ExecReport) -> Result<(), CliError> {

@@ -17,7 +17,7 @@ use super::words::words;
 use crate::lab::{CaSource, LabConfig};
 use crate::net::Destination;
 use crate::policy::OnChange;
-use crate::proxy::{Authenticate, Credentials};
+use crate::proxy::{Authenticate, Credentials, DecideAt};
 
 // What was typed; nothing is read yet. `config` reads the files and makes a lab's configuration of it.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,6 +56,14 @@ pub(super) struct LabArgs {
 
     #[command(flatten)]
     policy: PolicyArgs,
+
+    /// When rules are compared with a TLS connection
+    ///
+    /// request: before the client's hello is read, when only the host that it asked for is known, or the address on a
+    /// transparent port. hello: once the SNI is known. certificate: once the origin has shown its certificate. These are
+    /// Squid's three `ssl_bump` steps; a dialect that does not look at the name in question does not change.
+    #[arg(long, value_name = "WHEN", default_value = "hello", value_parser = words::<DecideAt>(["request", "hello", "certificate"]), hide_possible_values = false, help_heading = "Policy")]
+    decide_at: DecideAt,
 
     /// What happens to open connections when a rule changes
     ///
@@ -125,6 +133,7 @@ impl LabArgs {
             transparent: self.transparent,
             forward: self.forward.clone(),
             authenticate: self.authenticate,
+            decide_at: self.decide_at,
             on_change: self.on_change,
             allow_clients: self.allow_client.clone(),
             credentials: self.proxy_auth.as_deref().map(Credentials::read).transpose()?,

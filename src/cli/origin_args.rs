@@ -93,7 +93,7 @@ impl OriginArgs {
         config.simulate = self.simulate.as_deref().map(simulated).transpose()?.unwrap_or_default();
         for rule in &self.origin {
             match rule {
-                OriginRule::Simulated(origin) => config.simulate.push(origin.clone()),
+                OriginRule::Simulated(origin) => config.simulate.push((**origin).clone()),
                 OriginRule::At(entries) => config.resolve.extend(entries.iter().cloned()),
             }
         }
@@ -109,7 +109,7 @@ impl OriginArgs {
 /// `--origin`: a host with what it does, or with where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum OriginRule {
-    Simulated(OriginSpec),
+    Simulated(Box<OriginSpec>),
     At(Vec<ResolveEntry>),
 }
 
@@ -117,7 +117,8 @@ impl FromStr for OriginRule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "write HOST=APP with one of `static`, `echo`, `okta-org`, `mtls`, or HOST=ADDR:PORT";
+        const FORM: &str =
+            "write HOST=APP with one of `static`, `echo`, `okta-org`, `mtls`, `revocation`, or HOST=ADDR:PORT";
         let (hosts, what) = text.split_once('=').ok_or(FORM)?;
         let hosts = hosts.split(',').map(|host| Host::parse(host).map_err(|error| format!("`{host}`: {error}")));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
@@ -127,7 +128,7 @@ impl FromStr for OriginRule {
             return Ok(Self::At(entries));
         }
         let app = App::of(what).ok_or_else(|| format!("`{what}` is no app and no address with its port; {FORM}"))?;
-        Ok(Self::Simulated(OriginSpec::new(hosts, app)))
+        Ok(Self::Simulated(Box::new(OriginSpec::new(hosts, app))))
     }
 }
 

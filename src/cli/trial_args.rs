@@ -9,7 +9,7 @@ use super::forging_args::ForgingArgs;
 use super::origin_args::OriginArgs;
 use crate::child::{Kind, VARIABLES};
 use crate::lab::{CaSource, LabConfig};
-use crate::trial::{PLACEHOLDERS, Trial, Trust};
+use crate::trial::{PINS, PLACEHOLDERS, Trial, Trust};
 
 /// Everything about a trial but its policy.
 #[derive(Clone, Debug, clap::Args)]
@@ -88,6 +88,7 @@ pub(super) fn surroundings_help() -> String {
         };
         hanging(&mut text, variable.name, &format!("{removed}{}", variable.readers));
     }
+    hanging(&mut text, PINS, "middlebox enroll: the genuine pins of simulated Okta hosts");
     text += "With --trust none, those that name CAs are left as they are.\n\n";
     text + "\
 What no variable reaches: browsers (give them a profile: `chromium --user-data-dir={chromium-profile}`, `firefox --profile \

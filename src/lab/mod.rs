@@ -59,7 +59,7 @@ use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
 use crate::net::{Destination, Dialer, Names, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
-use crate::proxy::{Authenticate, Credentials, Limits, Proxy, ProxyConfig};
+use crate::proxy::{Authenticate, Credentials, DecideAt, Limits, Proxy, ProxyConfig};
 use crate::simulation::{Internet, OriginSpec};
 
 /// How long a TCP connection to an origin may take, its look-up included.
@@ -115,6 +115,8 @@ pub struct LabConfig {
     pub credentials: Option<Credentials>,
     /// For which hosts they have to say who they are.
     pub authenticate: Authenticate,
+    /// When the policy decides about a TLS connection.
+    pub decide_at: DecideAt,
     /// Other ports of this program.
     pub own_ports: Vec<SocketAddr>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
@@ -175,6 +177,7 @@ impl Default for LabConfig {
             allow_clients: Vec::new(),
             credentials: None,
             authenticate: Authenticate::Always,
+            decide_at: DecideAt::Hello,
             own_ports: Vec::new(),
             pool: false,
             keylog: None,
@@ -346,6 +349,7 @@ impl LabConfig {
             allow_clients: self.allow_clients,
             credentials: self.credentials,
             authenticate: self.authenticate,
+            decide_at: self.decide_at,
             own_ports,
             origin_roots,
             system_roots: self.system_roots,

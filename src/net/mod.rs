@@ -2,6 +2,7 @@
 //! name resolution and dialling.
 
 mod certificate;
+pub(crate) mod der;
 mod dial;
 mod dialled;
 mod hello;

@@ -15,7 +15,7 @@ use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{Shared, intercept};
+use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
@@ -180,12 +180,16 @@ async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dia
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.
 async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, hello: Option<&ClientHello>) -> Action {
+    let at = **shared.decide_at.load();
     let sni = match hello {
         None => Sni::NotTls,
-        Some(ClientHello { sni: Some(name), .. }) => Sni::Name(name),
+        Some(ClientHello { sni: Some(name), .. }) if at != DecideAt::Request => Sni::Name(name),
         Some(_) => Sni::Absent,
     };
     let (mut address, mut certificate): (Option<IpAddr>, Option<Vec<String>>) = (None, None);
+    if at == DecideAt::Certificate && hello.is_some() {
+        certificate = Some(intercept::certificate_names(shared, inbound, hello).await);
+    }
     if inbound.typed.is_none() {
         address = inbound.destination.host.ip();
     }

@@ -73,8 +73,9 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: 
         (None, Port::Proxy) => inbound::serve(&shared, Client::tcp(stream), recording).await,
         (None, Port::Transparent(here)) => inbound::serve_transparent(&shared, stream, recording, here).await,
         (None, Port::Forward(destination)) => {
-            let typed = destination.host.to_string();
-            let arrived = connection::arrive(&recording, Via::Forward, destination, Some(typed));
+            // An address is what a transparent port sees, too: nobody named a host.
+            let typed = destination.host.name().map(ToOwned::to_owned);
+            let arrived = connection::arrive(&recording, Via::Forward, destination, typed);
             Box::pin(connection::carry(&shared, Client::tcp(stream), &recording, &arrived)).await;
         }
     }

@@ -26,6 +26,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use rustls::crypto::CryptoProvider;
@@ -57,6 +58,8 @@ pub struct ProxyConfig {
     pub credentials: Option<Credentials>,
     /// For which hosts they have to say who they are.
     pub authenticate: Authenticate,
+    /// When the policy decides.
+    pub decide_at: DecideAt,
     /// Where connections are taken that the kernel redirects here (Linux).
     pub transparent: Option<SocketAddr>,
     /// Addresses whose connections all go to one place.
@@ -94,6 +97,41 @@ pub enum Authenticate {
     /// SNI is decided on anew, as any, and is not asked again. Requests in absolute form are not bypassed, and SOCKS 5
     /// asks before the host is known: both demand the password.
     NotForBypassed,
+}
+
+/// When the policy decides about a TLS connection, and so what it can compare. Products differ, and so do their
+/// configurations: Squid decides at any of its three `ssl_bump` steps, and these are them.
+///
+/// It changes nothing for a dialect that does not look at the subject in question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecideAt {
+    /// Before the client's hello is looked at: only the host that it asked for is known, and on a transparent port only
+    /// the address.
+    Request,
+    /// Once the hello is read: the SNI is known.
+    #[default]
+    Hello,
+    /// Once the origin has shown its certificate, for which a connection of the proxy's own is opened.
+    Certificate,
+}
+
+/// A word is neither `request`, nor `hello`, nor `certificate`.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("write `request`, `hello` or `certificate`")]
+pub struct DecideAtError;
+
+impl FromStr for DecideAt {
+    type Err = DecideAtError;
+
+    fn from_str(text: &str) -> Result<Self, DecideAtError> {
+        match text {
+            "request" => Ok(Self::Request),
+            "hello" => Ok(Self::Hello),
+            "certificate" => Ok(Self::Certificate),
+            _ => Err(DecideAtError),
+        }
+    }
 }
 
 /// A word is neither `always` nor `not-for-bypassed`.
@@ -154,6 +192,7 @@ struct Shared {
     policy: Arc<PolicyStore>,
     authority: Arc<Authority>,
     journal: Journal,
+    decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
@@ -209,6 +248,7 @@ impl Proxy {
             added_lines.extend_from_slice(b"\r\n");
         }
         let shared = Arc::new(Shared {
+            decide_at: ArcSwap::from_pointee(config.decide_at),
             config,
             address,
             ports,
@@ -307,6 +347,11 @@ impl RunningProxy {
             }
         }
         None
+    }
+
+    /// Changes when the policy decides, for connections that are not decided yet.
+    pub fn set_decide_at(&self, decide_at: DecideAt) {
+        self.shared.decide_at.store(Arc::new(decide_at));
     }
 
     /// Stops accepting when the guard is dropped; what runs goes on.

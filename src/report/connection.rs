@@ -17,6 +17,7 @@ impl ConnectionView {
             Told::Close => "closed by the middlebox".to_owned(),
         });
         Self {
+            by: None,
             host: match port {
                 Some(port) => format!("{host}:{port}"),
                 None => host,

@@ -182,6 +182,9 @@ pub struct CallView {
 pub struct ConnectionView {
     /// Host, or host and port where that is not 443.
     pub host: String,
+    /// Which middlebox saw it, where a scenario has a second one: `gateway`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// `inspect`, `bypass`, `block`, `plain`; `None` where nothing was decided (`407`, no proxy).
     pub decision: Option<String>,
     /// The pattern of the rule that decided, or `default`.

@@ -184,7 +184,8 @@ impl Story {
         }
         for connection in &step.connections {
             let Styles { strong, .. } = self.styles;
-            let _ = writeln!(block.text, "{:INDENT$}{strong}{}{strong:#}", "", clean(&connection.host));
+            let by = connection.by.as_ref().map_or(String::new(), |by| format!(", at the {by}"));
+            let _ = writeln!(block.text, "{:INDENT$}{strong}{}{strong:#}{}", "", clean(&connection.host), clean(&by));
             block.indent = 2;
             if let Some(decision) = &connection.decision {
                 let by = match connection.rule.as_deref() {

@@ -35,5 +35,5 @@ pub use audit::{Attempt, Audit, AuditError, AuditProgress, Baseline, Meaning, Un
 pub use browser::BrowserError;
 pub use exec::report;
 pub use expect::Expectation;
-pub use run::{Ran, Trial, TrialError, Trust};
+pub use run::{PINS, Ran, Trial, TrialError, Trust};
 pub use words::{PLACEHOLDERS, WordError};

@@ -18,7 +18,7 @@ use crate::simulation::{Internet, PinTable};
 const LOOPBACK: &str = "localhost,127.0.0.1,::1";
 
 /// The variable that tells the simulated Okta Verify of its pins.
-const PINS: &str = "MIDDLEBOX_PINS";
+pub const PINS: &str = "MIDDLEBOX_PINS";
 
 /// How long the records of the command's connections are waited for once it has ended.
 const SETTLE: Duration = Duration::from_secs(10);

@@ -85,7 +85,7 @@ pub struct Sent {
     pub connections: usize,
     /// HTTP requests on them.
     pub requests: u64,
-    /// Bytes of plaintext that went on to the origin.
+    /// Bytes of their bodies.
     pub bytes: u64,
 }
 
@@ -164,7 +164,8 @@ impl fmt::Display for AuditVerdict {
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = if self.requests == 1 { "request" } else { "requests" };
-        write!(f, "sent {} {requests}, {} bytes", self.requests, self.bytes)?;
+        let bodies = if self.bytes == 0 { "no body".to_owned() } else { format!("{} bytes of body", self.bytes) };
+        write!(f, "sent {} {requests} with {bodies}", self.requests)?;
         match self.connections {
             1 => Ok(()),
             count => write!(f, ", on {count} connections"),

@@ -75,7 +75,8 @@ impl AuditReport {
         for host in &self.hosts {
             lines.extend([String::new(), format!("#### {}", cell_text(&host.host)), String::new()]);
             lines.extend(host.note.iter().flat_map(|note| [format!("{note}."), String::new()]));
-            lines.extend(["| | shown | the client | |", "| --- | --- | --- | --- |"].map(ToOwned::to_owned));
+            lines
+                .extend(["| result | shown | the client | seen |", "| --- | --- | --- | --- |"].map(ToOwned::to_owned));
             for cell in &host.cells {
                 let mark = if cell.fails() { format!("**{}**", mark(cell)) } else { mark(cell).to_owned() };
                 let (attempt, title, verdict) = (&cell.attempt, &cell.title, cell.verdict);
@@ -140,9 +141,9 @@ fn mark(cell: &AuditCell) -> &'static str {
     }
 }
 
-/// The cause of a refusal, and what was seen.
+/// The cause of a refusal, where the client has said it, and what was seen.
 fn said(cell: &AuditCell) -> String {
-    match &cell.cause {
+    match cell.cause.as_deref().filter(|cause| *cause != "ambiguous") {
         Some(cause) => format!("{cause}: {}", cell.detail),
         None => cell.detail.clone(),
     }

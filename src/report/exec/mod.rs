@@ -73,7 +73,7 @@ pub struct HostReport {
 pub struct ContactKind {
     /// How many.
     pub count: usize,
-    /// Bytes of the client that went on to the origin, of all of them; of the plaintext where inspected.
+    /// Bytes of the client that went on to the origin, of all of them; those of bodies where inspected.
     pub bytes_up: u64,
     /// Bytes of the origin that went on to the client, likewise.
     pub bytes_down: u64,

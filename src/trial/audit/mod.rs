@@ -5,11 +5,9 @@ mod attempt;
 mod baseline;
 mod verdict;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use attempt::{Attempt, Meaning, UnknownAttempt};
@@ -134,8 +132,10 @@ impl Audit {
             let at = hosts.iter().position(|known| known == host).expect("the plan is made of the hosts");
             audited[at].cells.push(cell(*attempt, judged));
         }
+        let accepts = |host| control(host).is_some_and(|cell| cell.verdict == AuditVerdict::Accepted);
+        let trusts = audited.iter().any(accepts);
         for host in &mut audited {
-            self.assess(host);
+            self.assess(host, trusts);
         }
         let stale = self.baseline.stale(&audited);
         Ok(AuditReport {
@@ -211,25 +211,20 @@ impl Audit {
         runs: usize,
         on_progress: &mut (dyn FnMut(AuditProgress<'_>) + Send),
     ) -> Result<Vec<Judged>, AuditError> {
-        let mut judged: Vec<Option<Judged>> = Vec::new();
+        let hindered = |(host, attempt): &(Host, Attempt)| attempt.hindrance(host).map(Judged::not_tried);
+        let mut judged: Vec<_> = plan.iter().map(hindered).collect();
+        let waiting: Vec<_> = (0..plan.len()).filter(|at| judged[*at].is_none()).collect();
+        let mut waiting = waiting.into_iter();
         let mut running = JoinSet::new();
-        let places = Arc::new(Semaphore::new(self.jobs.max(1)));
-        for (at, (host, attempt)) in plan.iter().enumerate() {
-            judged.push(attempt.hindrance(host).map(Judged::not_tried));
-            if judged[at].is_none() {
-                let (trial, host, attempt, places) =
-                    (self.of(host, *attempt), host.to_string(), *attempt, Arc::clone(&places));
-                running.spawn(async move {
-                    let _place = places.acquire_owned().await;
-                    (at, judge_one(&trial, attempt, &host).await)
-                });
+        for done in 1..=runs {
+            for at in waiting.by_ref().take(self.jobs.max(1) - running.len()) {
+                let (host, attempt) = &plan[at];
+                let (trial, host, attempt) = (self.of(host, *attempt), host.to_string(), *attempt);
+                running.spawn(async move { (at, judge_one(&trial, attempt, &host).await) });
             }
-        }
-        let mut done = 0;
-        while let Some(ended) = running.join_next().await {
+            let Some(ended) = running.join_next().await else { break };
             let (at, one) = ended.map_err(|error| AuditError::Stopped(error.to_string()))?;
             let one = one?;
-            done += 1;
             let (host, attempt) = &plan[at];
             on_progress(AuditProgress::Done { done, runs, host, attempt: *attempt, verdict: one.verdict });
             judged[at] = Some(one);
@@ -237,33 +232,37 @@ impl Audit {
         Ok(judged.into_iter().map(|one| one.expect("each was hindered or has run")).collect())
     }
 
-    /// What fails, and what is to be known of the whole.
-    fn assess(&self, host: &mut AuditedHost) {
-        let control = host.cells.iter().find(|cell| cell.attempt == Attempt::TrustedForgery.name());
+    /// What fails, and what is to be known of the whole. `trusts`: the client has accepted the inspection CA for some
+    /// host.
+    fn assess(&self, host: &mut AuditedHost, trusts: bool) {
+        let control = control(host);
         let refuses_trusted = control.is_some_and(|cell| cell.verdict == AuditVerdict::Refused);
-        let untrusted = control.and_then(|cell| cell.cause.as_deref()) == Some(Cause::UntrustedCa.word());
-        host.note = match (refuses_trusted, untrusted) {
-            (true, true) => Some(
-                "the client does not trust the inspection CA, so its refusals do not show what else it checks".to_owned(),
-            ),
-            (true, false) => Some(
-                "the client refuses even a trusted forgery, as one that pins does: its refusals do not show what else it \
-                 checks"
-                    .to_owned(),
-            ),
-            (false, _) => None,
-        };
+        let cause = control.and_then(|cell| cell.cause.as_deref()).and_then(|cause| cause.parse().ok());
+        host.note = refuses_trusted.then(|| {
+            let why = match cause {
+                Some(Cause::PinMismatch) => "the client pins this host",
+                _ if trusts => "the client pins this host, or has other CAs for it than for the rest",
+                Some(Cause::UntrustedCa) => "the client does not trust the inspection CA",
+                _ => "the client pins this host, or does not trust the inspection CA",
+            };
+            format!("{why}: it refuses even a trusted forgery, so its refusals do not show what else it checks")
+        });
         for cell in &mut host.cells {
             let Ok(attempt) = cell.attempt.parse::<Attempt>() else { continue };
             let fault = match attempt.meaning() {
                 Meaning::Fault => true,
-                Meaning::FaultWherePinned => refuses_trusted && !untrusted,
+                Meaning::FaultWherePinned => refuses_trusted,
                 Meaning::Observation => false,
             };
             cell.fault = (fault && self.fail_on_faults) || self.fail_on.contains(&attempt);
             cell.known = cell.verdict == AuditVerdict::Accepted && self.baseline.knows(&host.host, attempt);
         }
     }
+}
+
+/// The trusted forgery, by which the rest is judged.
+fn control(host: &AuditedHost) -> Option<&AuditCell> {
+    host.cells.iter().find(|cell| cell.attempt == Attempt::TrustedForgery.name())
 }
 
 fn remarks(survey: &Ran) -> Vec<String> {

@@ -51,11 +51,7 @@ pub(super) fn judge(attempt: Attempt, host: &str, records: &[&ConnectionRecord])
         return Judged { verdict: AuditVerdict::Accepted, sent: Some(sent), detail, cause: None };
     }
     if let Some(last) = refused.last() {
-        let detail = match (&last.diagnosis, &last.end) {
-            (Some(diagnosis), _) => diagnosis.evidence.first().cloned().unwrap_or_default(),
-            (None, Some(end)) => end.how.clone(),
-            (None, None) => String::new(),
-        };
+        let detail = last.end.as_ref().map(|end| end.how.clone()).unwrap_or_default();
         let cause = last.diagnosis.as_ref().map(|diagnosis| diagnosis.cause.to_string());
         return Judged { verdict: AuditVerdict::Refused, sent: None, detail, cause };
     }
