@@ -55,6 +55,7 @@ fn every_command_explains_itself() {
         &["run"],
         &["exec"],
         &["audit"],
+        &["solve"],
         &["enroll"],
         &["verify"],
         &["bypass"],
