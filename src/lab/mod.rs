@@ -127,6 +127,8 @@ pub struct LabConfig {
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long origins may be silent.
     pub limits: Limits,
     /// How much the journal keeps.
@@ -185,6 +187,7 @@ impl Default for LabConfig {
             probe: false,
             keylog: None,
             max_connections: 20_000,
+            learn: false,
             limits: Limits::default(),
             journal: JournalLimits::default(),
             grace: Duration::from_secs(5),
@@ -282,10 +285,15 @@ impl LabConfig {
     /// What of the configuration is wrong, or what of the environment is.
     pub async fn build(self) -> Result<Lab, LabError> {
         let mut profile = Profile::load(&self.profile)?;
+        if self.learn && profile.undecryptable().learning.is_none() {
+            return Err(LabError::LearnsNothing(profile.name().to_owned()));
+        }
         if let Some(highest) = self.client_tls {
             profile = Arc::new(profile.limited_to(highest));
         }
-        let policy = Arc::new(PolicyStore::new(self.policy)?);
+        // Of the simulated internet every host is on one loopback address, which says nothing about who shares one.
+        let addresses = self.resolve.iter().filter_map(ResolveEntry::name_with_addresses);
+        let policy = Arc::new(PolicyStore::new(self.policy)?.with_addresses(addresses));
         let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits, self.defect));
         let internet = match self.simulate.is_empty() {
             true => None,
@@ -360,6 +368,7 @@ impl LabConfig {
             pool: self.pool,
             probe: self.probe,
             max_connections: self.max_connections,
+            learn: self.learn,
             limits: self.limits,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;

@@ -19,7 +19,7 @@ use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
-use crate::net::{ClientHello, Destination, DialError, Dialled, Host, Tap};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT, Tap};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -42,7 +42,8 @@ pub(super) fn admit(shared: &Shared, recording: &Recording, inbound: &Inbound) -
     if let Asked::Decided(decision) = &early
         && decision.action == Action::Block
     {
-        note_decision(recording, inbound, None, false, decision, decision.action.into());
+        let address = inbound.destination.host.ip().filter(|_| inbound.typed.is_none());
+        note_decision(recording, owned(inbound, None, false, address, None), decision, decision.action.into());
         shared.policy.count_hit(decision);
         return Err(Answer::blocked(&inbound.destination.host.to_string(), &decision.why.to_string()));
     }
@@ -124,21 +125,7 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
             client.linger().await;
         }
-        Action::Bypass => {
-            let origin = tokio::select! {
-                origin = dial(shared, &inbound.destination) => origin,
-                () = client.left() => {
-                    return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
-                }
-                () = recording.live().kill.cancelled() => return killed(client, recording),
-            };
-            let origin = match origin {
-                Ok(origin) => origin,
-                Err(error) => return fail_unreached(shared, client, recording, &error),
-            };
-            note_origin_address(recording, &origin);
-            recording.finish(Outcome::Bypassed, through(shared, recording, client, origin).await);
-        }
+        Action::Bypass => Box::pin(bypass(shared, client, recording, inbound)).await,
         Action::Inspect => {
             shared.owners.ask(recording);
             Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
@@ -178,6 +165,23 @@ async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbo
     }
 }
 
+/// Passes a client's TLS through to its destination.
+pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+    let origin = tokio::select! {
+        origin = dial(shared, &inbound.destination) => origin,
+        () = client.left() => {
+            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+        }
+        () = recording.live().kill.cancelled() => return killed(client, recording),
+    };
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    through(shared, recording, client, origin, Outcome::Bypassed).await;
+}
+
 /// Passes bytes that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they could be.
 async fn plain_tunnel(
     shared: &Arc<Shared>,
@@ -202,13 +206,14 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    recording.finish(Outcome::Plain, through(shared, recording, client, origin).await);
+    through(shared, recording, client, origin, Outcome::Plain).await;
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
-    let idle = shared.config.limits.idle;
-    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), idle, &mut client, &mut origin)).await;
+async fn through(shared: &Shared, recording: &Recording, mut client: Client, mut origin: Dialled, outcome: Outcome) {
+    let (live, idle) = (recording.live(), shared.config.limits.idle);
+    let Ended { end, clean } = Box::pin(tunnel::run(live, idle, &mut client, &mut origin)).await;
+    let came_back = origin.came_back();
     if !clean {
         client.reset();
         origin.reset();
@@ -216,7 +221,11 @@ async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dia
         // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
         let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
     }
-    end
+    if came_back.is_known() {
+        let end = format!("the connection came back to this proxy: {LOOP_HINT}");
+        return recording.finish(Outcome::Failed, End::middlebox(end));
+    }
+    recording.finish(outcome, end);
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.
@@ -267,7 +276,8 @@ async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, 
             Sni::Name(name) => Some(name),
             Sni::Absent | Sni::NotTls | Sni::NotYet => None,
         };
-        note_decision(recording, inbound, name, hello.is_some(), &decision, kind);
+        let owned = owned(inbound, name, hello.is_some(), address, certificate.clone());
+        note_decision(recording, owned, &decision, kind);
         // A change between the asking and the noting would have missed this connection: ask again.
         if shared.policy.current().epoch() == decision.epoch {
             shared.policy.count_hit(&decision);
@@ -299,28 +309,33 @@ fn subjects<'a>(
     }
 }
 
-fn note_decision(
-    recording: &Recording,
+fn owned(
     inbound: &Inbound,
     sni: Option<&str>,
     tls: bool,
-    decision: &Decision,
-    action: DecisionKind,
-) {
-    let owned = OwnedSubjects {
+    address: Option<IpAddr>,
+    certificate: Option<Vec<String>>,
+) -> OwnedSubjects {
+    OwnedSubjects {
         connect_host: inbound.typed.clone(),
         port: inbound.destination.port,
         sni: sni.map(ToOwned::to_owned),
         tls,
-        address: inbound.destination.host.ip().filter(|_| inbound.typed.is_none()),
+        address,
+        certificate,
         client: Some(inbound.client),
-    };
+    }
+}
+
+fn note_decision(recording: &Recording, owned: OwnedSubjects, decision: &Decision, action: DecisionKind) {
     let facts = DecisionFacts {
         action,
         rule: decision.rule.as_ref().map(|rule| rule.pattern.to_string()),
         rule_id: decision.rule.as_ref().map(|rule| rule.id.to_string()),
         subject: decision.subject.as_ref().map(|subject| format!("{} {}", subject.kind, subject.text)),
         why: decision.why.to_string(),
+        standing: decision.standing,
+        assumptions: decision.assumptions().iter().map(|assumption| assumption.assumed.to_string()).collect(),
         epoch: decision.epoch,
     };
     recording.decided(owned, facts);

@@ -19,7 +19,7 @@ use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client::Client;
-use super::connection::{client_certificate_note, dial, name_of, note_origin_address, note_unreached};
+use super::connection::{bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
 use super::exchange::{
     Admission, Driver, Gate, Http2Origin, Http2Relay, Relay, RelayEnd, RequestHead, Side, answer_all,
 };
@@ -27,7 +27,7 @@ use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, LegCarrier, OriginKey, OriginLeg, UpstreamError, version_name};
-use super::{Shared, pool};
+use super::{Shared, pool, undecryptable};
 use crate::authority::{
     Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
 };
@@ -35,10 +35,13 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{CertificateFacts, ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// A fatal alert of TLS (RFC 8446, 6.2), before any version is agreed on.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
@@ -46,16 +49,30 @@ const DROPPED: &[&str] = &["alt-svc"];
 /// Inspects one connection to its end.
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    client: Client,
+    mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
     hello: &ClientHello,
 ) {
     let name = name_of(inbound, Some(hello));
     let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, hello) };
+    let host = key.host();
+    if let Some(why) = shared.learned.recall(&host) {
+        undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
+        return Box::pin(bypass(shared, client, recording, inbound)).await;
+    }
+    if let Some(why) = undecryptable::by_hello(hello) {
+        if undecryptable::is_passed(shared, recording, &host, &why) {
+            return Box::pin(bypass(shared, client, recording, inbound)).await;
+        }
+        let _ = client.write_all(&PROTOCOL_VERSION).await;
+        recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
+        recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
+        return client.linger().await;
+    }
     match shared.upstream.known(&key) {
-        Some(known) => Box::pin(known_origin(shared, client, recording, &key, known)).await,
-        None => Box::pin(new_origin(shared, client, recording, &key)).await,
+        Some(known) => Box::pin(known_origin(shared, client, recording, inbound, &key, known)).await,
+        None => Box::pin(new_origin(shared, client, recording, inbound, &key)).await,
     }
 }
 
@@ -95,7 +112,12 @@ async fn open_origin(
 ) -> Result<OriginLeg, UpstreamError> {
     let stream = dial(shared, &key.destination).await?;
     connected(&stream);
-    shared.upstream.open(key, stream).await
+    let came_back = stream.came_back();
+    let opened = shared.upstream.open(key, stream).await;
+    match opened {
+        Err(_) if came_back.is_known() => Err(DialError::CameBack(key.destination.clone()).into()),
+        opened => opened,
+    }
 }
 
 /// Opens the origin's leg, marking the stages in the record.
@@ -120,7 +142,13 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 }
 
 /// An origin seen for the first time: its leg stands before the client's handshake begins.
-async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Recording, key: &OriginKey) {
+async fn new_origin(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    inbound: &Inbound,
+    key: &OriginKey,
+) {
     let live = recording.live();
     let opened = tokio::select! {
         opened = Box::pin(open_recorded(shared, recording, key)) => opened,
@@ -132,6 +160,11 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
     let leg = match opened {
         Ok(leg) => leg,
         Err(error) => {
+            if let Some(why) = undecryptable::by_origin(&error)
+                && undecryptable::is_passed(shared, recording, &key.host(), &why)
+            {
+                return Box::pin(bypass(shared, client, recording, inbound)).await;
+            }
             let why = error.to_string();
             return Box::pin(answer_inside(shared, client, recording, key, error.answer(), &why)).await;
         }
@@ -154,6 +187,7 @@ async fn known_origin(
     shared: &Arc<Shared>,
     client: Client,
     recording: &Recording,
+    inbound: &Inbound,
     key: &OriginKey,
     known: Arc<KnownOrigin>,
 ) {
@@ -161,7 +195,7 @@ async fn known_origin(
         // Looked at again, in case it was mended.
         shared.upstream.forget(key);
         debug!(%fault, "an origin that was not trusted is looked at again");
-        return Box::pin(new_origin(shared, client, recording, key)).await;
+        return Box::pin(new_origin(shared, client, recording, inbound, key)).await;
     }
     let client_leg = async {
         let forged = forge(shared, recording, &key.name, Some(&known)).await?;
@@ -174,6 +208,10 @@ async fn known_origin(
         Ok(leg) => leg,
         Err(error) => {
             shared.upstream.forget(key);
+            if let Some(why) = undecryptable::by_origin(&error) {
+                // Too late to pass this one through: its client has seen a forged certificate.
+                undecryptable::learn(shared, recording, &key.host(), &why);
+            }
             return Box::pin(refuse_inside(recording, accepted, error.answer(), &error.to_string())).await;
         }
     };

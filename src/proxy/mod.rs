@@ -21,9 +21,10 @@ mod respond;
 mod stall;
 mod tickets;
 mod tunnel;
+mod undecryptable;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +45,9 @@ pub use credentials::{Credentials, CredentialsError};
 pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
-use crate::journal::{DecisionKind, Journal};
-use crate::net::{Destination, Dialer};
-use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
+use crate::journal::{DecisionKind, Journal, Live};
+use crate::net::{Destination, Dialer, OwnConnections};
+use crate::policy::{Asked, Decision, Need, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
 /// How a proxy is set up.
@@ -84,6 +85,8 @@ pub struct ProxyConfig {
     pub probe: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long nothing may move in those to origins.
     pub limits: Limits,
 }
@@ -199,6 +202,9 @@ struct Shared {
     decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
+    learned: undecryptable::Learned,
+    /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
+    own: Option<Arc<OwnConnections>>,
     owners: owners::Owners,
     tickets: tickets::Tickets,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
@@ -219,7 +225,7 @@ impl Proxy {
     /// # Errors
     /// The address is taken, or would make an open proxy.
     pub async fn bind(
-        config: ProxyConfig,
+        mut config: ProxyConfig,
         policy: Arc<PolicyStore>,
         authority: Arc<Authority>,
         journal: Journal,
@@ -243,6 +249,10 @@ impl Proxy {
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
+        let own = config.transparent.map(|_| Arc::new(OwnConnections::default()));
+        if let Some(own) = &own {
+            config.dialer = config.dialer.noticing(Arc::clone(own));
+        }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
         let owners = owners::Owners::new(ports.clone());
         let tickets = tickets::Tickets::new()?;
@@ -255,6 +265,7 @@ impl Proxy {
             added_lines.extend_from_slice(value.as_bytes());
             added_lines.extend_from_slice(b"\r\n");
         }
+        let learned = undecryptable::Learned::new(authority.profile().undecryptable(), config.learn);
         let shared = Arc::new(Shared {
             decide_at: ArcSwap::from_pointee(config.decide_at),
             config,
@@ -265,6 +276,8 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            learned,
+            own,
             owners,
             tickets,
             server,
@@ -315,15 +328,15 @@ impl RunningProxy {
                 (Some(name), true) => Sni::Name(name),
                 (None, true) => Sni::Absent,
             };
-            let asked = self.shared.policy.decide(&Subjects {
+            let mut known = Subjects {
                 connect_host: subjects.connect_host.as_deref(),
                 port: subjects.port,
                 sni,
                 address: subjects.address,
-                certificate: None,
+                certificate: subjects.certificate.as_deref(),
                 client: subjects.client,
-            });
-            let Asked::Decided(now) = asked else { continue };
+            };
+            let Some(now) = self.decide_again(&mut known, &live) else { continue };
             let now = DecisionKind::from(now.action);
             // A connection without TLS goes on unless it would be blocked.
             if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
@@ -340,6 +353,23 @@ impl RunningProxy {
             }
         }
         changed
+    }
+
+    /// Decides about an open connection with what is known of it. What the first decision did not have to know and this
+    /// one asks for is looked up in the record; a certificate that nobody has seen names nothing.
+    fn decide_again(&self, known: &mut Subjects<'_>, live: &Live) -> Option<Decision> {
+        for _ in 0..3 {
+            match self.shared.policy.decide(known) {
+                Asked::Decided(decision) => return Some(decision),
+                Asked::Needs(Need::Address) if known.address.is_none() => {
+                    let peer = live.origin_address().map(|peer| peer.ip());
+                    known.address = peer.or(Some(Ipv4Addr::UNSPECIFIED.into()));
+                }
+                Asked::Needs(Need::OriginCertificate) if known.certificate.is_none() => known.certificate = Some(&[]),
+                Asked::Needs(_) => return None,
+            }
+        }
+        None
     }
 
     /// Changes when the policy decides, for connections that are not decided yet.

@@ -20,7 +20,7 @@ use super::client_auth::{self, Answering, ClientCert};
 use super::exchange::Http2Origin;
 use super::observed::alert_in;
 use super::respond::Answer;
-use super::{ProxyConfig, protocol_versions};
+use super::{ProxyConfig, protocol_versions, undecryptable};
 use crate::authority::{OriginFault, OriginTrust, TlsVersion};
 use crate::journal::ClientCertificate;
 use crate::net::{Destination, DialError, Dialer, Dialled, Host, Way};
@@ -49,6 +49,13 @@ pub(crate) struct OriginKey {
     pub(crate) name: Host,
     /// The protocols offered, in order.
     pub(crate) alpn: Vec<Vec<u8>>,
+}
+
+impl OriginKey {
+    /// The host that is asked for, with its port.
+    pub(crate) fn host(&self) -> Destination {
+        Destination::new(self.name.clone(), self.destination.port)
+    }
 }
 
 /// What was seen of an origin.
@@ -92,8 +99,13 @@ pub(crate) enum LegCarrier {
 pub(crate) enum UpstreamError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{0} does not speak TLS as we do: {1}")]
-    Tls(Destination, String),
+    #[error("{destination} does not speak TLS as we do: {said}")]
+    Tls {
+        destination: Destination,
+        said: String,
+        /// Versions, ciphers or groups are what does not fit.
+        does_not_fit: bool,
+    },
     #[error("{0} did not complete a TLS handshake within {1:?}")]
     Timeout(Destination, Duration),
     #[error("{}", client_certificate_fault(destination, *given, said))]
@@ -113,7 +125,7 @@ impl UpstreamError {
     pub(crate) fn answer(&self) -> Answer {
         match self {
             Self::Dial(error) => Answer::unreachable(error),
-            Self::Tls(..) => Answer::bad_gateway("tls_protocol_error", self.to_string()),
+            Self::Tls { .. } => Answer::bad_gateway("tls_protocol_error", self.to_string()),
             Self::Timeout(..) => {
                 let mut answer = Answer::bad_gateway("connection_timeout", self.to_string());
                 answer.status = http::StatusCode::GATEWAY_TIMEOUT;
@@ -175,7 +187,7 @@ impl Upstream {
         let mut config = self.prototype.clone();
         config.alpn_protocols.clone_from(&key.alpn);
         let name = key.name.server_name();
-        let asked_for = Destination::new(key.name.clone(), key.destination.port);
+        let asked_for = key.host();
         let certified = self.client_certs.iter().find(|cert| cert.is_for(&asked_for));
         let begun = Instant::now();
         let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
@@ -194,7 +206,13 @@ impl Upstream {
             (Err(error), Some(given)) if alert_in(&error).is_some() || !is_rustls(&error) => {
                 return Err(refused(given, error.to_string()));
             }
-            (Err(error), _) => return Err(UpstreamError::Tls(key.destination.clone(), error.to_string())),
+            (Err(error), _) => {
+                return Err(UpstreamError::Tls {
+                    destination: key.destination.clone(),
+                    said: error.to_string(),
+                    does_not_fit: undecryptable::does_not_fit(&error),
+                });
+            }
         };
         let before = self.known.get(key);
         let (_, connection) = stream.get_ref();

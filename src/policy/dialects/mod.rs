@@ -21,6 +21,7 @@ mod no_proxy_curl;
 mod no_proxy_go;
 mod no_proxy_python;
 mod no_proxy_reqwest;
+mod pac;
 mod pan_os_exclusion;
 mod pan_os_url;
 mod proxysg;
@@ -42,7 +43,6 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::decision::Subjects;
-use super::matrix::{Cell, read};
 use super::pattern::{Pattern, PatternError};
 use super::standing::Standing;
 use super::view::Answer;
@@ -131,8 +131,7 @@ pub struct UnknownDialect {
     guess: Option<&'static str>,
 }
 
-/// In the order in which lists and tables show them. A PAC file is no list of patterns: its dialect takes one line
-/// here, a file beside the others, and reads a pattern as `dnsDomainIs(host, PATTERN)`.
+/// In the order in which lists and tables show them.
 static ALL: &[&Spec] = &[
     &middlebox::SPEC,
     &zscaler::SPEC,
@@ -165,6 +164,7 @@ static ALL: &[&Spec] = &[
     &no_proxy_reqwest::SPEC,
     &chrome_bypass::SPEC,
     &windows_proxy_override::SPEC,
+    &pac::SPEC,
 ];
 
 impl Dialect {
@@ -242,13 +242,6 @@ impl Dialect {
     /// What is wrong, where in the pattern, and what to write instead.
     pub fn parse(self, pattern: &str) -> Result<Pattern, PatternError> {
         (self.0.parse)(pattern)
-    }
-
-    /// An entry about `base` that is known to cover all these hosts, the narrowest form first.
-    pub(super) fn entry_that_covers(self, base: &str, hosts: &[&str]) -> Option<String> {
-        let forms = ["", ".", "*.", "^.", "*.*.", "*.*.*."].map(|start| format!("{start}{base}"));
-        let covers = |form: &String, host: &&str| read(self, form, host, 443) == Cell::Match(Standing::Established);
-        forms.into_iter().find(|form| hosts.iter().all(|host| covers(form, host)))
     }
 
     pub(super) fn ask<'a>(self, policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
