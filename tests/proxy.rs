@@ -8,6 +8,10 @@ use support::stage;
 
 #[path = "proxy/addresses.rs"]
 mod addresses;
+#[path = "proxy/after_finished.rs"]
+mod after_finished;
+#[path = "proxy/agreement.rs"]
+mod agreement;
 #[path = "proxy/changes.rs"]
 mod changes;
 #[path = "proxy/cut.rs"]

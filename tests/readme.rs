@@ -77,7 +77,7 @@ fn every_scenario_stands_in_it_with_its_own_words() {
 
 #[test]
 fn the_commands_that_it_names_exist() {
-    for command in ["run", "up", "exec", "audit", "bypass", "ca"] {
+    for command in ["run", "up", "exec", "audit", "bypass", "watch", "ca"] {
         assert!(readme().contains(&format!("middlebox {command}")), "{command}");
         let (help, code) = middlebox(&[command, "--help"]);
         assert_eq!(code, 0, "{help}");
@@ -129,6 +129,24 @@ fn the_lines_of_exec_and_audit_run_as_they_stand() {
     }
     assert!(count >= 6, "{count} lines");
     assert!(folder.path().join("works.xml").exists());
+}
+
+#[test]
+fn the_rehearsals_that_it_shows_run_as_they_stand() {
+    let readme = readme();
+    let (_, rest) = readme.split_once("## Rehearse a bypass list").unwrap();
+    let (_, rest) = rest.split_once("```sh\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let mut count = 0;
+    for line in commands.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('\'')).collect();
+        let (said, code) = middlebox(&words[1..]);
+        // The check is of a list that misses a host, which is its point.
+        assert_eq!(code, i32::from(words[2] == "check"), "{line}\n{said}");
+        assert!(said.contains("acme.mtls.okta.com"), "{line}\n{said}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod order;
 mod origin;
 mod password;
 mod profile;
+mod recognise;
 mod rules;
 mod sign;
 mod store;
@@ -44,5 +45,6 @@ pub use profile::{
     CaKey, Confidence, Fact, FactStatus, Learning, Profile, ProfileError, TlsOffer, TlsVersion, Undecryptable,
     UndecryptableAction, UntrustedAction,
 };
+pub use recognise::{Fit, Recognised, recognise};
 pub use rules::{KeyReuse, LeafKey};
 pub use sign::SignError;

@@ -10,7 +10,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::invent::{self, Invented};
-use super::names::{self, Attribute};
+use super::names::{self, Attribute, AttributeType};
 use super::rules::{KeyReuse, Leaf, MAX_DAYS, RawLeaf};
 use crate::source::{Document, DocumentError, PlaceError, did_you_mean};
 
@@ -441,6 +441,22 @@ impl Profile {
     }
 
     /// The name of the CA that signs for untrusted origins.
+    /// The names of all its CAs, placeholders left open.
+    pub(super) fn ca_names(&self) -> Vec<Vec<Attribute>> {
+        let root = self.root.subject.get_ref();
+        let mut names = vec![root.clone()];
+        names.extend(self.intermediates.iter().map(|intermediate| intermediate.subject.clone()));
+        names.extend(self.untrusted.issuer.clone());
+        names.extend(self.untrusted.issuer_common_name.as_deref().map(|template| {
+            let renamed = |Attribute(kind, value): &Attribute| match kind {
+                AttributeType::Cn => Attribute(*kind, template.replace(ROOT_NAME, value)),
+                _ => Attribute(*kind, value.clone()),
+            };
+            root.iter().map(renamed).collect()
+        }));
+        names
+    }
+
     pub(super) fn untrusted_issuer(&self, root_common_name: &str, invented: &Invented) -> Vec<Attribute> {
         let Untrusted { issuer, issuer_common_name, .. } = &self.untrusted;
         match (issuer, issuer_common_name) {

@@ -9,6 +9,7 @@ mod bypass;
 mod ca;
 mod client_environment;
 mod completions;
+mod control_args;
 mod enroll;
 mod error;
 mod exec;
@@ -19,6 +20,7 @@ mod lab_args;
 mod logging;
 mod origin_args;
 mod pins;
+mod policy;
 mod policy_args;
 mod ready;
 mod rule_args;
@@ -30,6 +32,8 @@ mod token;
 mod traffic;
 mod trial_args;
 mod up;
+mod watch;
+mod verify;
 mod words;
 
 use std::ffi::OsString;
@@ -60,7 +64,10 @@ enum Command {
     Exec(Box<exec::Args>),
     Audit(Box<audit::Args>),
     Enroll(enroll::Args),
+    Verify(verify::Args),
     Bypass(bypass::Args),
+    Watch(watch::Args),
+    Policy(Box<policy::Args>),
     Ca(ca::Args),
     Completions(completions::Args),
 }
@@ -106,7 +113,10 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Exec(args) => wait_for(exec::exec(*args)),
         Command::Audit(args) => wait_for(audit::audit(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
+        Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
+        Command::Watch(args) => wait_for(watch::watch(args)),
+        Command::Policy(args) => policy::policy(*args),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
     }

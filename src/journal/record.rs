@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::{DecisionKind, Diagnosis, Outcome};
 use crate::net::{CertificateFacts, ClientHello, Destination, Way};
+use crate::policy::Standing;
 
 /// Everything known about one client connection; filled stage by stage, complete when the connection has ended.
 ///
@@ -142,6 +143,10 @@ pub struct DecisionFacts {
     pub subject: Option<String>,
     /// The decision in one sentence.
     pub why: String,
+    /// How well it is known that the product whose dialect decided would decide like this.
+    pub standing: Standing,
+    /// What was assumed where that is not established.
+    pub assumptions: Vec<String>,
     /// The epoch of the policy that decided.
     pub epoch: u64,
 }

@@ -121,6 +121,8 @@ pub struct LabConfig {
     pub own_ports: Vec<SocketAddr>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Where TLS secrets of both legs are appended.
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
@@ -182,6 +184,7 @@ impl Default for LabConfig {
             decide_at: DecideAt::Hello,
             own_ports: Vec::new(),
             pool: false,
+            probe: false,
             keylog: None,
             max_connections: 20_000,
             learn: false,
@@ -288,7 +291,9 @@ impl LabConfig {
         if let Some(highest) = self.client_tls {
             profile = Arc::new(profile.limited_to(highest));
         }
-        let policy = Arc::new(PolicyStore::new(self.policy)?);
+        // Of the simulated internet every host is on one loopback address, which says nothing about who shares one.
+        let addresses = self.resolve.iter().filter_map(ResolveEntry::name_with_addresses);
+        let policy = Arc::new(PolicyStore::new(self.policy)?.with_addresses(addresses));
         let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits, self.defect));
         let internet = match self.simulate.is_empty() {
             true => None,
@@ -361,6 +366,7 @@ impl LabConfig {
             client_certs,
             keylog,
             pool: self.pool,
+            probe: self.probe,
             max_connections: self.max_connections,
             learn: self.learn,
             limits: self.limits,

@@ -19,7 +19,7 @@ use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
-use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT, Tap};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -42,7 +42,8 @@ pub(super) fn admit(shared: &Shared, recording: &Recording, inbound: &Inbound) -
     if let Asked::Decided(decision) = &early
         && decision.action == Action::Block
     {
-        note_decision(recording, inbound, None, false, decision, decision.action.into());
+        let address = inbound.destination.host.ip().filter(|_| inbound.typed.is_none());
+        note_decision(recording, owned(inbound, None, false, address, None), decision, decision.action.into());
         shared.policy.count_hit(decision);
         return Err(Answer::blocked(&inbound.destination.host.to_string(), &decision.why.to_string()));
     }
@@ -110,7 +111,14 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
     {
         recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
     }
-    match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
+    let action = Box::pin(decide(shared, recording, inbound, Some(hello))).await;
+    if action == Action::Inspect
+        && shared.config.probe
+        && let Some(open) = recording.probe()
+    {
+        return Box::pin(probe(shared, client, recording, inbound, open)).await;
+    }
+    match action {
         Action::Block => {
             let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
@@ -118,7 +126,42 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             client.linger().await;
         }
         Action::Bypass => Box::pin(bypass(shared, client, recording, inbound)).await,
-        Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
+        Action::Inspect => {
+            shared.owners.ask(recording);
+            Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
+        }
+    }
+}
+
+/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate:
+/// that of the connection `open` left more than one cause.
+async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbound: &Inbound, open: u64) {
+    recording.note(|record| {
+        let why = format!("probe: bypassed once, because connection {open} left open why the client refused");
+        record.notes.push(why.clone());
+        if let Some(decision) = &mut record.decision {
+            (decision.action, decision.why) = (DecisionKind::Bypass, why);
+        }
+    });
+    let origin = match dial(shared, &inbound.destination).await {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    let (mut client, tap) = Tap::new(client);
+    let mut origin = origin;
+    let Ended { end, clean } =
+        Box::pin(tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin)).await;
+    if tap.trace().carried_data() {
+        recording.note(|record| record.notes.push("probe: the client used the genuine certificate".to_owned()));
+        recording.passed();
+    } else {
+        recording.note(|record| record.notes.push("probe: the client sent no request past us either".to_owned()));
+    }
+    recording.finish(Outcome::Bypassed, end);
+    if !clean {
+        client.into_inner().reset();
+        origin.reset();
     }
 }
 
@@ -233,7 +276,8 @@ async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, 
             Sni::Name(name) => Some(name),
             Sni::Absent | Sni::NotTls | Sni::NotYet => None,
         };
-        note_decision(recording, inbound, name, hello.is_some(), &decision, kind);
+        let owned = owned(inbound, name, hello.is_some(), address, certificate.clone());
+        note_decision(recording, owned, &decision, kind);
         // A change between the asking and the noting would have missed this connection: ask again.
         if shared.policy.current().epoch() == decision.epoch {
             shared.policy.count_hit(&decision);
@@ -265,28 +309,33 @@ fn subjects<'a>(
     }
 }
 
-fn note_decision(
-    recording: &Recording,
+fn owned(
     inbound: &Inbound,
     sni: Option<&str>,
     tls: bool,
-    decision: &Decision,
-    action: DecisionKind,
-) {
-    let owned = OwnedSubjects {
+    address: Option<IpAddr>,
+    certificate: Option<Vec<String>>,
+) -> OwnedSubjects {
+    OwnedSubjects {
         connect_host: inbound.typed.clone(),
         port: inbound.destination.port,
         sni: sni.map(ToOwned::to_owned),
         tls,
-        address: inbound.destination.host.ip().filter(|_| inbound.typed.is_none()),
+        address,
+        certificate,
         client: Some(inbound.client),
-    };
+    }
+}
+
+fn note_decision(recording: &Recording, owned: OwnedSubjects, decision: &Decision, action: DecisionKind) {
     let facts = DecisionFacts {
         action,
         rule: decision.rule.as_ref().map(|rule| rule.pattern.to_string()),
         rule_id: decision.rule.as_ref().map(|rule| rule.id.to_string()),
         subject: decision.subject.as_ref().map(|subject| format!("{} {}", subject.kind, subject.text)),
         why: decision.why.to_string(),
+        standing: decision.standing,
+        assumptions: decision.assumptions().iter().map(|assumption| assumption.assumed.to_string()).collect(),
         epoch: decision.epoch,
     };
     recording.decided(owned, facts);

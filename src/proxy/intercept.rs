@@ -312,7 +312,11 @@ struct Accepted {
     took: Duration,
     audit: LeafAudit,
     tap: TapHandle,
+    resumed: bool,
 }
+
+/// Of a client that leaves while it resumes, or after: no verdict comes of that.
+const NO_CERTIFICATE: &str = "left without a word; its session was resumed, so it was shown no certificate";
 
 /// One certificate for one connection, whatever the hello says: the name was read from it before.
 #[derive(Debug)]
@@ -334,6 +338,8 @@ async fn handshake(
     let mut config: ServerConfig = shared.server.clone();
     config.cert_resolver = Arc::new(One(Arc::clone(&forged.certified)));
     config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+    let resuming = forged.certified.cert.first().filter(|_| recording.has_accepted());
+    let resuming = resuming.map(|leaf| shared.tickets.offer(&mut config, leaf));
     let audit = audit(forged, recording);
     let (tapped, tap) = Tap::new(client);
     let begun = Instant::now();
@@ -356,9 +362,14 @@ async fn handshake(
                 alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
                 resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
+            let resumed = facts.resumed;
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
-            Some(Accepted { stream, done: Instant::now(), took: begun.elapsed(), audit, tap })
+            Some(Accepted { stream, done: Instant::now(), took: begun.elapsed(), audit, tap, resumed })
+        }
+        Ok(Err(_)) if resuming.is_some_and(|resuming| resuming.was_taken()) => {
+            recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE));
+            None
         }
         Ok(Err(error)) => {
             failed_handshake(recording, &error, &trace, audit);
@@ -402,7 +413,10 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
     let alert = alert_in(error);
     let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
     let judges_late = judges_late(recording);
-    let refusal = |signature| Refusal { signature, after_finished: false, judges_late, gap };
+    // An alert that came together with the client's Finished ends the handshake's own reading.
+    let after_finished = trace.is_past_finished();
+    let gap = gap.filter(|_| !after_finished);
+    let refusal = |signature| Refusal { signature, after_finished, judges_late, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -441,9 +455,9 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
 async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
     let known = Arc::clone(&leg.origin);
-    let Accepted { stream, done, took, audit, tap } = accepted;
+    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let (observed, watch) = observe(recording, stream, tap);
+    let (observed, watch) = observe(recording, stream, tap, resumed);
     let end = if http2 {
         let relay = Http2Relay {
             pen: Pen::clone(recording),
@@ -485,7 +499,8 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             RelayEnd::Elsewhere => End::middlebox("ended"),
         }
     };
-    judge(recording, &watch, done, took, audit, end, Outcome::Accepted);
+    let how = Handshaken { done, took, audit, resumed };
+    judge(recording, &watch, &how, end, Outcome::Accepted);
 }
 
 /// The HTTP/2 connection to the origin, and what runs it where it is this client's own.
@@ -513,26 +528,31 @@ fn observe(
     recording: &Recording,
     stream: TlsStream<Tap<Client>>,
     tap: TapHandle,
+    resumed: bool,
 ) -> (Observed<TlsStream<Tap<Client>>, OnData>, Watch) {
     let pen = Pen::clone(recording);
     let on_data: OnData = Box::new(move || {
         tap.turn_off();
         pen.stage(|stages| &mut stages.first_byte);
-        pen.accepted();
+        // What is resumed was accepted before.
+        if !resumed {
+            pen.accepted();
+        }
     });
     Observed::new(stream, on_data)
 }
 
-/// Says how the connection turned out, from the client's first word after the handshake.
-fn judge(
-    recording: &Recording,
-    watch: &Watch,
+/// A handshake that is complete.
+struct Handshaken {
     done: Instant,
     took: Duration,
     audit: LeafAudit,
-    end: End,
-    if_accepted: Outcome,
-) {
+    resumed: bool,
+}
+
+/// Says how the connection turned out, from the client's first word after the handshake.
+fn judge(recording: &Recording, watch: &Watch, how: &Handshaken, end: End, if_accepted: Outcome) {
+    let Handshaken { done, took, audit, resumed } = *how;
     let Some((word, at)) = watch.first_word() else {
         return recording.finish(Outcome::Unused, end);
     };
@@ -541,6 +561,7 @@ fn judge(
     let refusal = |signature| Refusal { signature, after_finished: true, judges_late, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
+        _ if resumed => return recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE)),
         FirstWord::Alert(number) => {
             let signature = Signature::Alert { number, warning: false };
             return recording.refused(&refusal(signature), audit, End::client(signature.describe()));
@@ -586,13 +607,14 @@ async fn answer_inside(
 }
 
 async fn refuse_inside(recording: &Recording, accepted: Accepted, answer: Answer, why: &str) {
-    let Accepted { stream, done, took, audit, tap } = accepted;
-    let (observed, watch) = observe(recording, stream, tap);
+    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
+    let (observed, watch) = observe(recording, stream, tap, resumed);
     recording.note(|record: &mut ConnectionRecord| record.told = Some(Told::StatusInside(answer.status.as_u16())));
     let serving = tokio::time::timeout(HANDSHAKE, answer_all(observed, answer));
     tokio::select! {
         _ = serving => {}
         () = recording.live().drain.cancelled() => {}
     }
-    judge(recording, &watch, done, took, audit, End::middlebox(why), Outcome::Failed);
+    let how = Handshaken { done, took, audit, resumed };
+    judge(recording, &watch, &how, End::middlebox(why), Outcome::Failed);
 }

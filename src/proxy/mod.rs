@@ -14,15 +14,17 @@ mod inbound;
 mod intercept;
 mod listen;
 mod observed;
+mod owners;
 mod peek;
 mod pool;
 mod respond;
 mod stall;
+mod tickets;
 mod tunnel;
 mod undecryptable;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,9 +45,9 @@ pub use credentials::{Credentials, CredentialsError};
 pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
-use crate::journal::{DecisionKind, Journal};
+use crate::journal::{DecisionKind, Journal, Live};
 use crate::net::{Destination, Dialer, OwnConnections};
-use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
+use crate::policy::{Asked, Decision, Need, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
 /// How a proxy is set up.
@@ -79,6 +81,8 @@ pub struct ProxyConfig {
     pub keylog: Option<Arc<dyn KeyLog>>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
     /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
@@ -201,6 +205,8 @@ struct Shared {
     learned: undecryptable::Learned,
     /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
     own: Option<Arc<OwnConnections>>,
+    owners: owners::Owners,
+    tickets: tickets::Tickets,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -248,6 +254,8 @@ impl Proxy {
             config.dialer = config.dialer.noticing(Arc::clone(own));
         }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
+        let owners = owners::Owners::new(ports.clone());
+        let tickets = tickets::Tickets::new()?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
         let mut added_lines = Vec::new();
@@ -270,6 +278,8 @@ impl Proxy {
             pool: pool::Pool::default(),
             learned,
             own,
+            owners,
+            tickets,
             server,
             added,
             added_lines,
@@ -318,15 +328,15 @@ impl RunningProxy {
                 (Some(name), true) => Sni::Name(name),
                 (None, true) => Sni::Absent,
             };
-            let asked = self.shared.policy.decide(&Subjects {
+            let mut known = Subjects {
                 connect_host: subjects.connect_host.as_deref(),
                 port: subjects.port,
                 sni,
                 address: subjects.address,
-                certificate: None,
+                certificate: subjects.certificate.as_deref(),
                 client: subjects.client,
-            });
-            let Asked::Decided(now) = asked else { continue };
+            };
+            let Some(now) = self.decide_again(&mut known, &live) else { continue };
             let now = DecisionKind::from(now.action);
             // A connection without TLS goes on unless it would be blocked.
             if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
@@ -343,6 +353,23 @@ impl RunningProxy {
             }
         }
         changed
+    }
+
+    /// Decides about an open connection with what is known of it. What the first decision did not have to know and this
+    /// one asks for is looked up in the record; a certificate that nobody has seen names nothing.
+    fn decide_again(&self, known: &mut Subjects<'_>, live: &Live) -> Option<Decision> {
+        for _ in 0..3 {
+            match self.shared.policy.decide(known) {
+                Asked::Decided(decision) => return Some(decision),
+                Asked::Needs(Need::Address) if known.address.is_none() => {
+                    let peer = live.origin_address().map(|peer| peer.ip());
+                    known.address = peer.or(Some(Ipv4Addr::UNSPECIFIED.into()));
+                }
+                Asked::Needs(Need::OriginCertificate) if known.certificate.is_none() => known.certificate = Some(&[]),
+                Asked::Needs(_) => return None,
+            }
+        }
+        None
     }
 
     /// Changes when the policy decides, for connections that are not decided yet.
@@ -407,7 +434,8 @@ fn server_prototype(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
     // A client that resumes does not look at the certificate, and tickets on their way turn an orderly end into a
-    // reset: without them every connection is evidence.
+    // reset: without them every connection is evidence. Who has accepted its certificate before gets some: see
+    // `tickets`.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     if let Some(keylog) = keylog {

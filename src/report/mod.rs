@@ -4,6 +4,7 @@
 //! report can be written by whoever ran something and read by whoever has the file.
 
 mod audit;
+mod check;
 mod connection;
 mod excerpt;
 mod exec;
@@ -24,11 +25,13 @@ use crate::net::Pin;
 use crate::source::Document;
 
 pub use self::audit::{AuditCell, AuditReport, AuditVerdict, AuditedHost, Sent};
+pub use self::check::junit_of_check;
 pub use self::exec::{CommandEnd, ContactKind, EndKind, ExecReport, ExpectationReport, HostReport};
 pub use self::file::{WriteError, write_whole};
 pub use self::json::{VERSION, json};
 pub use self::junit::{JunitError, junit};
 pub use self::story::Story;
+pub(crate) use self::text::{clean, wrap};
 
 /// Everything that ran.
 #[derive(Clone, Debug, Default, Serialize)]
