@@ -3,22 +3,24 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Way, read_some};
+use super::{Way, poll_gulp, read_some};
 
 /// A stream to a destination: a TCP connection, or a tunnel through a parent proxy, that may have TLS around it and
 /// bytes in it that were read already.
 #[derive(Debug)]
 pub struct Dialled {
     link: Link,
-    /// What the parent sent behind its answer; it is read first.
+    /// What was read already: what the parent sent behind its answer, or more than was asked for.
     ahead: Bytes,
+    /// Whether the last read filled its buffer.
+    full: bool,
     peer: SocketAddr,
     by: Way,
     forwarding: bool,
@@ -35,12 +37,12 @@ pub(super) enum Link {
 impl Dialled {
     /// A connection to the destination itself.
     pub(super) fn direct(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { link: Link::Tcp(stream), ahead: Bytes::new(), peer, by: Way::Direct, forwarding: false }
+        Self { link: Link::Tcp(stream), ahead: Bytes::new(), full: false, peer, by: Way::Direct, forwarding: false }
     }
 
     /// A tunnel through a parent, or, `forwarding`, the connection to the parent itself.
     pub(super) fn by_parent(link: Link, peer: SocketAddr, by: Way, ahead: Bytes, forwarding: bool) -> Self {
-        Self { link, ahead, peer, by, forwarding }
+        Self { link, ahead, full: false, peer, by, forwarding }
     }
 
     /// The address at the other end of the TCP connection: the destination's, or the parent's.
@@ -98,7 +100,10 @@ impl AsyncRead for Dialled {
             }
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.link).poll_read(cx, buf)
+        let Self { link, ahead, full, .. } = &mut *self;
+        let more = ready!(poll_gulp(link, cx, buf, full))?;
+        *ahead = more.into();
+        Poll::Ready(Ok(()))
     }
 }
 

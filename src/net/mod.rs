@@ -4,6 +4,7 @@
 mod certificate;
 mod dial;
 mod dialled;
+mod gulp;
 mod hello;
 mod host;
 mod names;
@@ -17,6 +18,7 @@ mod through;
 pub use certificate::{CertificateError, CertificateFacts, pem};
 pub use dial::{DialError, Dialer, Routes};
 pub use dialled::Dialled;
+pub use gulp::poll_gulp;
 pub use hello::{ClientHello, FirstBytes, MAX_HELLO, read_first_bytes};
 pub use host::{Destination, Host, HostError};
 pub use names::Names;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 use rustls::server::{ClientHello as RustlsHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
@@ -30,7 +29,7 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -44,10 +43,12 @@ pub(super) async fn run(
     client: Client,
     recording: &Recording,
     inbound: &Inbound,
-    hello: &ClientHello,
+    hello: Box<ClientHello>,
 ) {
-    let name = name_of(inbound, Some(hello));
-    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, hello) };
+    let name = name_of(inbound, Some(&hello));
+    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
+    // The record has it; from here on only the connection's own memory counts, since it may be idle for long.
+    drop(hello);
     match shared.upstream.known(&key) {
         Some(known) => Box::pin(known_origin(shared, client, recording, &key, known)).await,
         None => Box::pin(new_origin(shared, client, recording, &key)).await,
@@ -71,7 +72,7 @@ pub(super) async fn certificate_names(
     if let Ok((_, certificate)) = X509Certificate::from_der(&origin.leaf) {
         names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_owned));
     }
-    names.extend(CertificateFacts::of(&origin.leaf).map(|facts| facts.names).unwrap_or_default());
+    names.extend(origin.facts.iter().flat_map(|facts| facts.names.iter().cloned()));
     names
 }
 
@@ -135,7 +136,8 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
         let answer = untrusted_page(&key.name, fault);
         return Box::pin(answer_inside(shared, client, recording, key, answer, &fault.to_string())).await;
     }
-    let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return };
+    let forged = Box::pin(forge(shared, recording, &key.name, Some(&leg.origin))).await;
+    let Some(forged) = forged else { return };
     let alpn = leg.origin.alpn.clone();
     let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
     let Some(accepted) = accepted else { return };
@@ -206,14 +208,13 @@ fn untrusted_page(host: &Host, fault: &OriginFault) -> Answer {
 }
 
 fn note_origin(pen: &Pen, origin: &KnownOrigin) {
-    let certificate = CertificateFacts::of(&origin.leaf).ok();
     pen.note(|record| {
         record.origin = Some(OriginFacts {
             by: Some(origin.by.clone()),
             address: Some(origin.address),
             version: Some(origin.version.to_owned()),
             alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
-            certificate,
+            certificate: origin.facts.clone(),
             trusted: Some(origin.trust == OriginTrust::Trusted),
             client_certificate: origin.client_certificate,
             fault: match &origin.trust {
@@ -237,7 +238,7 @@ async fn forge(
             recording.stage(|stages| &mut stages.forged);
             recording.note(|record| {
                 record.forged = Some(ForgedFacts {
-                    certificate: forged.facts.clone(),
+                    certificate: Arc::clone(&forged.facts),
                     issuer: forged.issuer.clone(),
                     mirrored: match forged.mirrored {
                         Mirrored::Origin => "origin",
@@ -263,7 +264,8 @@ async fn forge(
 // ---- the client's handshake ---------------------------------------------------------------------------------------
 
 struct Accepted {
-    stream: TlsStream<Tap<Client>>,
+    /// Boxed, since it goes through many hands.
+    stream: Box<TlsStream<Tap<Client>>>,
     done: Instant,
     took: Duration,
     audit: LeafAudit,
@@ -313,7 +315,7 @@ async fn handshake(
             };
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
-            Some(Accepted { stream, done: Instant::now(), took: begun.elapsed(), audit, tap })
+            Some(Accepted { stream: Box::new(stream), done: Instant::now(), took: begun.elapsed(), audit, tap })
         }
         Ok(Err(error)) => {
             failed_handshake(recording, &error, &trace, audit);
@@ -330,20 +332,10 @@ async fn handshake(
 /// What is known of the certificate that the client is about to judge.
 fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
     let host = recording.note(|record| record.host()).unwrap_or_default();
-    let leaf = forged.certified.cert.first();
-    let names_host = leaf.is_some_and(|leaf| names(leaf, &host));
-    let in_time = leaf.and_then(|leaf| X509Certificate::from_der(leaf).ok()).is_some_and(|(_, leaf)| {
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
-    });
+    let names_host = forged.names_host && Host::parse(&host).is_ok_and(|host| host == forged.host);
+    let in_time = forged.valid.contains(&OffsetDateTime::now_utc().unix_timestamp());
     let by_inspection_ca = forged.signed_by == SignedBy::InspectionCa;
     LeafAudit { names_host, in_time, in_order: forged.in_order, by_inspection_ca }
-}
-
-fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
-    let Ok(host) = Host::parse(host) else { return false };
-    rustls::server::ParsedCertificate::try_from(leaf)
-        .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
 }
 
 /// GnuTLS hands the chain to its caller, who may look at it once the handshake is complete; its hello gives it away.
@@ -430,9 +422,9 @@ type OnData = Box<dyn FnOnce() + Send + Unpin>;
 /// Watches the client's first word; from it on, the tap is off and the certificate counts as accepted.
 fn observe(
     recording: &Recording,
-    stream: TlsStream<Tap<Client>>,
+    stream: Box<TlsStream<Tap<Client>>>,
     tap: TapHandle,
-) -> (Observed<TlsStream<Tap<Client>>, OnData>, Watch) {
+) -> (Observed<Box<TlsStream<Tap<Client>>>, OnData>, Watch) {
     let pen = Pen::clone(recording);
     let on_data: OnData = Box::new(move || {
         tap.turn_off();

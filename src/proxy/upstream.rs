@@ -22,7 +22,7 @@ use super::respond::Answer;
 use super::{ProxyConfig, protocol_versions};
 use crate::authority::{OriginFault, OriginTrust, TlsVersion};
 use crate::journal::ClientCertificate;
-use crate::net::{Destination, DialError, Dialer, Dialled, Host, Way};
+use crate::net::{CertificateFacts, Destination, DialError, Dialer, Dialled, Host, Way};
 
 /// An origin's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -30,12 +30,20 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// An origin that asked for a client certificate has at least this long to refuse what it got, once.
 const JUDGEMENT: Duration = Duration::from_millis(500);
 
+/// How many origins are remembered.
+const ORIGINS: usize = 4096;
+
+/// How many lists of protocols are remembered.
+const CONFIGS: usize = 64;
+
 /// Opens connections to origins, and remembers what they are like.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     dialer: Dialer,
     verifier: Arc<OriginVerifier>,
     prototype: ClientConfig,
+    /// The prototype with a list of protocols; clients offer few different ones.
+    configs: Cache<Vec<Vec<u8>>, Arc<ClientConfig>>,
     known: Cache<OriginKey, Arc<KnownOrigin>>,
     client_certs: Vec<ClientCert>,
 }
@@ -56,6 +64,8 @@ pub(crate) struct KnownOrigin {
     pub(crate) by: Way,
     pub(crate) address: SocketAddr,
     pub(crate) leaf: CertificateDer<'static>,
+    /// What the leaf says; shared by the records of all connections to it.
+    pub(crate) facts: Option<Arc<CertificateFacts>>,
     pub(crate) trust: OriginTrust,
     pub(crate) alpn: Option<Vec<u8>>,
     pub(crate) version: &'static str,
@@ -73,7 +83,8 @@ impl KnownOrigin {
 /// An open connection to an origin.
 #[derive(Debug)]
 pub(crate) struct OriginLeg {
-    pub(crate) stream: TlsStream<Dialled>,
+    /// Boxed, since it goes through many hands.
+    pub(crate) stream: Box<TlsStream<Dialled>>,
     pub(crate) origin: Arc<KnownOrigin>,
 }
 
@@ -143,7 +154,7 @@ impl Upstream {
             prototype.key_log = Arc::clone(keylog);
         }
         let client_certs = config.client_certs.clone();
-        Ok(Self { dialer, verifier, prototype, known: Cache::new(4096), client_certs })
+        Ok(Self { dialer, verifier, prototype, configs: Cache::new(CONFIGS), known: Cache::new(ORIGINS), client_certs })
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -162,13 +173,11 @@ impl Upstream {
     /// Does the handshake on an open connection.
     pub(crate) async fn open(&self, key: &OriginKey, stream: Dialled) -> Result<OriginLeg, UpstreamError> {
         let (by, address) = (stream.by().clone(), stream.peer());
-        let mut config = self.prototype.clone();
-        config.alpn_protocols.clone_from(&key.alpn);
         let name = key.name.server_name();
         let asked_for = Destination::new(key.name.clone(), key.destination.port);
         let certified = self.client_certs.iter().find(|cert| cert.is_for(&asked_for));
         let begun = Instant::now();
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
+        let handshake = TlsConnector::from(self.config(&key.alpn)).connect(name.clone(), stream);
         let handshake = client_auth::watched(certified.map(|cert| Arc::clone(cert.certified())), handshake);
         let (stream, asked) = tokio::time::timeout(HANDSHAKE, handshake)
             .await
@@ -179,7 +188,7 @@ impl Upstream {
             said,
         };
         let mut stream = match (stream, asked) {
-            (Ok(stream), _) => stream,
+            (Ok(stream), _) => Box::new(stream),
             // In TLS 1.2 the origin judges before the handshake is complete. What is no alert and no end is our doing.
             (Err(error), Some(given)) if alert_in(&error).is_some() || !is_rustls(&error) => {
                 return Err(refused(given, error.to_string()));
@@ -208,7 +217,11 @@ impl Upstream {
         let alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
         let leaf = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let trust = self.verifier.trust(&leaf, chain, &name);
-        let seen = KnownOrigin { by, address, leaf, trust, alpn, version, client_certificate };
+        let facts = match &before {
+            Some(known) if known.leaf == leaf => known.facts.clone(),
+            _ => CertificateFacts::of(&leaf).ok().map(Arc::new),
+        };
+        let seen = KnownOrigin { by, address, leaf, facts, trust, alpn, version, client_certificate };
         let origin = match before {
             Some(known) if *known == seen => known,
             _ => {
@@ -218,6 +231,18 @@ impl Upstream {
             }
         };
         Ok(OriginLeg { stream, origin })
+    }
+}
+
+impl Upstream {
+    fn config(&self, alpn: &Vec<Vec<u8>>) -> Arc<ClientConfig> {
+        let make = || {
+            let mut config = self.prototype.clone();
+            config.alpn_protocols.clone_from(alpn);
+            Ok::<_, std::convert::Infallible>(Arc::new(config))
+        };
+        let Ok(config) = self.configs.get_or_insert_with(alpn, make);
+        config
     }
 }
 

@@ -154,11 +154,16 @@ async fn forward(
     dropped: &'static [&'static str],
     added: Arc<[(HeaderName, HeaderValue)]>,
 ) -> Result<Answered, hyper::Error> {
+    let name = || {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        (request.method().to_string(), host, request.uri().path().to_owned())
+    };
+    let (method, host, path) = pen.has_room().then(name).unwrap_or_default();
     let log = Arc::new(Log {
         begun: Instant::now(),
-        method: request.method().to_string(),
-        host: request.uri().authority().map(ToString::to_string).unwrap_or_default(),
-        path: request.uri().path().to_owned(),
+        method,
+        host,
+        path,
         status: OnceLock::new(),
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
@@ -194,7 +199,7 @@ fn drop_proxy_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// One exchange; recorded when the last of its bodies is let go.
+/// One exchange; recorded when the last of its bodies is let go. Nameless where the record has no room for it.
 struct Log {
     begun: Instant,
     method: String,
@@ -208,7 +213,7 @@ struct Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.pen.exchange(Exchange {
+        self.pen.exchange(|| Exchange {
             method: std::mem::take(&mut self.method),
             host: std::mem::take(&mut self.host),
             path: std::mem::take(&mut self.path),
