@@ -50,7 +50,10 @@ struct Place {
 impl Document {
     /// A document of a text at hand.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        let text = text.into();
+        // Editors on Windows put a byte order mark before the text, which is no part of it.
+        let text = text.strip_prefix('\u{feff}').map_or_else(|| Arc::clone(&text), Into::into);
+        Self { name: name.into(), text }
     }
 
     /// Reads a file, at most [`MAX_BYTES`] of UTF-8.
@@ -118,10 +121,56 @@ impl Document {
         (line, column)
     }
 
+    /// The byte offset of a line and column, both from 1; the end of the text where it does not reach so far.
+    #[must_use]
+    pub fn offset(&self, line: usize, column: usize) -> usize {
+        let start = match line.saturating_sub(2) {
+            _ if line <= 1 => 0,
+            nth => self.text.match_indices('\n').nth(nth).map_or(self.text.len(), |(at, _)| at + 1),
+        };
+        let rest = &self.text[start..];
+        start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at)
+    }
+
+    /// Finds the lines and columns of many offsets in one walk through the text.
+    #[must_use]
+    pub fn places(&self) -> Places<'_> {
+        Places { text: &self.text, line_start: 0, line: 1 }
+    }
+
     /// One line of the text, from 1, without its end.
     #[must_use]
     pub fn line(&self, number: usize) -> &str {
         self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
+    }
+}
+
+/// A walk through a text, from offset to offset.
+#[derive(Clone, Debug)]
+pub struct Places<'t> {
+    text: &'t str,
+    line_start: usize,
+    line: u32,
+}
+
+impl Places<'_> {
+    /// Line and column, both from 1, of a byte offset. Takes as long as the text between this offset and the one before
+    /// it; one that lies further up begins at the top.
+    pub fn at(&mut self, offset: usize) -> (u32, u32) {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        if offset < self.line_start {
+            (self.line_start, self.line) = (0, 1);
+        }
+        let between = &self.text[self.line_start..offset];
+        if let Some(end) = between.rfind('\n') {
+            self.line += u32::try_from(between.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX);
+            self.line_start += end + 1;
+        }
+        let column = self.text[self.line_start..offset].chars().count() + 1;
+        (self.line, u32::try_from(column).unwrap_or(u32::MAX))
     }
 }
 
@@ -256,6 +305,19 @@ mod tests {
         let document = Document::new("x", "äb");
         assert_eq!(document.error(9..12, "m", None).line_column(), (1, 3));
         assert_eq!(document.line_column(1), (1, 1));
+    }
+
+    #[test]
+    fn places_and_offsets_lead_to_each_other() {
+        let document = Document::new("x", "\u{feff}a\nüb\r\n\nc");
+        let mut places = document.places();
+        for at in [0, 2, 4, 7, 8, 9, 2, 0] {
+            let (line, column) = document.line_column(at);
+            let walked = places.at(at);
+            assert_eq!((walked.0 as usize, walked.1 as usize), (line, column));
+            assert_eq!(document.offset(line, column), at);
+        }
+        assert_eq!((document.offset(9, 1), document.offset(1, 9), document.offset(0, 0)), (9, 9, 0));
     }
 
     #[test]

@@ -12,11 +12,21 @@ pub(super) async fn log(mut events: Receiver<Event>, format: LogFormat) {
     loop {
         match events.recv().await {
             Ok(Event::Closed(record)) => tell(&record, format),
+            Ok(Event::Revised(record)) => tell_revision(&record, format),
             Ok(Event::Policy { epoch }) => info!(epoch, "the policy changed"),
             Ok(Event::Decided(_)) => {}
             Err(RecvError::Lagged(count)) => warn!("too much at once: {count} events are not shown here"),
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// A verdict that a later connection changed.
+fn tell_revision(record: &ConnectionRecord, format: LogFormat) {
+    let Some(outcome) = record.outcome else { return };
+    match format {
+        LogFormat::Text => info!("{}  (connection {}, revised)", line(record, outcome), record.id),
+        LogFormat::Json => tell(record, format),
     }
 }
 

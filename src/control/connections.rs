@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 use super::input::{Id, Params};
 use super::problem::{Problem, ProblemKind};
 use super::server::{Answer, Shared, aside};
 use super::wire::{ConnectionCounts, Killed};
-use crate::journal::{ConnectionRecord, DecisionKind, Outcome};
+use crate::journal::{ConnectionRecord, DecisionKind, Har, Outcome};
 use crate::policy::{Dialect, Pattern};
 
 /// The most records that one answer has.
@@ -58,25 +59,60 @@ pub(super) async fn connections(
     State(shared): State<Arc<Shared>>,
     Params(filter): Params<ConnectionFilter>,
 ) -> Answer<Response> {
-    let limit = filter.limit.unwrap_or(DEFAULT_RECORDS);
-    if !(1..=MAX_RECORDS).contains(&limit) {
-        let detail = format!("the limit is a number from 1 to {MAX_RECORDS}");
-        return Err(Problem::new(ProblemKind::BadRequest, detail));
-    }
-    let pattern = filter.host.as_deref().map(|host| Dialect::MIDDLEBOX.parse(host)).transpose();
-    let pattern = pattern.map_err(|error| Problem::from(crate::policy::ChangeError::Pattern(error)))?;
+    let wanted = Wanted::of(filter, DEFAULT_RECORDS)?;
     aside(move || {
-        let mut records = shared.journal.records(filter.open != Some(false));
-        records.retain(|record| filter.wants(record, pattern.as_ref()));
-        let excess = records.len().saturating_sub(limit);
-        if filter.since.is_some() {
-            records.truncate(limit);
+        let (records, truncated) = wanted.from(&shared);
+        Json(Found { connections: shared.counts(), truncated, records }).into_response()
+    })
+    .await
+}
+
+/// `GET /api/v1/har`: the same connections as an HTTP archive; up to 1,000 when the request does not say.
+pub(super) async fn har(
+    State(shared): State<Arc<Shared>>,
+    Params(filter): Params<ConnectionFilter>,
+) -> Answer<Response> {
+    let wanted = Wanted::of(filter, MAX_RECORDS)?;
+    aside(move || {
+        let (records, _) = wanted.from(&shared);
+        let headers =
+            [(CONTENT_TYPE, "application/json"), (CONTENT_DISPOSITION, "attachment; filename=\"middlebox.har\"")];
+        (headers, Har::of(&records).to_json()).into_response()
+    })
+    .await
+}
+
+/// A filter that was understood.
+struct Wanted {
+    filter: ConnectionFilter,
+    pattern: Option<Pattern>,
+    limit: usize,
+}
+
+impl Wanted {
+    fn of(filter: ConnectionFilter, default_limit: usize) -> Answer<Self> {
+        let limit = filter.limit.unwrap_or(default_limit);
+        if !(1..=MAX_RECORDS).contains(&limit) {
+            let detail = format!("the limit is a number from 1 to {MAX_RECORDS}");
+            return Err(Problem::new(ProblemKind::BadRequest, detail));
+        }
+        let pattern = filter.host.as_deref().map(|host| Dialect::MIDDLEBOX.parse(host)).transpose();
+        let pattern = pattern.map_err(|error| Problem::from(crate::policy::ChangeError::Pattern(error)))?;
+        Ok(Self { filter, pattern, limit })
+    }
+
+    /// The records, and whether the limit left any out.
+    fn from(&self, shared: &Shared) -> (Vec<Arc<ConnectionRecord>>, bool) {
+        let mut records = shared.journal.records(self.filter.open != Some(false));
+        records.retain(|record| self.filter.wants(record, self.pattern.as_ref()));
+        let excess = records.len().saturating_sub(self.limit);
+        if self.filter.since.is_some() {
+            records.truncate(self.limit);
         } else {
             records.drain(..excess);
         }
-        Json(Found { connections: shared.counts(), truncated: excess > 0, records }).into_response()
-    })
-    .await
+        (records, excess > 0)
+    }
 }
 
 impl ConnectionFilter {

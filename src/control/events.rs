@@ -2,7 +2,8 @@
 //!
 //! Each event has the id up to which every connection has been told as closed. A client that reconnects with it in
 //! `Last-Event-ID` hears of those that closed meanwhile, some perhaps a second time, none never: records are known by
-//! their own id. The same happens after `lagged`, so that a slow subscriber misses decisions at most.
+//! their own id. A verdict that a later connection changed comes as `revised`, with the whole record; whoever comes back
+//! hears of all revisions again. The same happens after `lagged`, so that a slow subscriber misses decisions at most.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -38,7 +39,7 @@ pub(super) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap
     let (out, stream) = mpsc::channel(16);
     tokio::spawn(async move {
         let shutdown = shared.shutdown.clone();
-        let mut teller = Teller { out, told };
+        let mut teller = Teller { out, told, missed: last.is_some() };
         tokio::select! {
             _ = teller.tell(&shared, heard) => {}
             () = shutdown.cancelled() => {}
@@ -53,6 +54,8 @@ struct Left;
 struct Teller {
     out: mpsc::Sender<Result<Sent, Infallible>>,
     told: Told,
+    /// Whether something was told while the subscriber did not hear.
+    missed: bool,
 }
 
 impl Teller {
@@ -63,8 +66,10 @@ impl Teller {
             match self.hear(&mut heard).await? {
                 Ok(Event::Decided(record)) => self.send("decided", &record).await?,
                 Ok(Event::Closed(record)) => self.closed(&record).await?,
+                Ok(Event::Revised(record)) => self.send("revised", &record).await?,
                 Ok(Event::Policy { epoch }) => self.send("policy", &json!({ "epoch": epoch })).await?,
                 Err(RecvError::Lagged(missed)) => {
+                    self.missed = true;
                     self.send("lagged", &json!({ "missed": missed })).await?;
                     self.catch_up(&shared.journal).await?;
                 }
@@ -86,6 +91,8 @@ impl Teller {
         for record in journal.records(false) {
             if !self.told.holds(record.id) {
                 self.closed(&record).await?;
+            } else if self.missed && record.revisions > 0 {
+                self.send("revised", &record).await?;
             }
         }
         Ok(())

@@ -123,7 +123,7 @@ fn rules(html: &mut String, policy: &Policy) -> fmt::Result {
             html,
             "<tr{}><td>{}<td><code>{}</code><td>{}<td>{}<td>{}<td>{}</tr>",
             if rule.enabled { "" } else { " class=\"off\"" },
-            Escaped(rule.id.as_str()),
+            Escaped(&rule.id.to_string()),
             Escaped(rule.pattern.text()),
             rule.action,
             rule.source,

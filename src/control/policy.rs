@@ -83,7 +83,7 @@ pub(super) async fn rule(State(shared): State<Arc<Shared>>, Id(id): Id) -> Answe
 }
 
 fn rule_of<'a>(policy: &'a Policy, id: &str) -> Answer<&'a Rule> {
-    let found = policy.rules().iter().find(|rule| rule.id.as_str() == id);
+    let found = policy.rules().iter().find(|rule| rule.id == *id);
     found.map(AsRef::as_ref).ok_or_else(|| {
         let detail = format!("no rule has the id `{id}`; GET /api/v1/policy/rules lists them");
         Problem::new(ProblemKind::NotFound, detail)

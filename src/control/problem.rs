@@ -179,9 +179,10 @@ impl From<ChangeError> for Problem {
 impl From<PolicyError> for Problem {
     fn from(error: PolicyError) -> Self {
         match error {
-            PolicyError::Document(_) | PolicyError::Layout { .. } | PolicyError::NoFile => {
-                Self::new(ProblemKind::Conflict, error.to_string())
-            }
+            PolicyError::Document(_)
+            | PolicyError::Format { .. }
+            | PolicyError::Layout { .. }
+            | PolicyError::NoFile => Self::new(ProblemKind::Conflict, error.to_string()),
             PolicyError::Id(_) => Self::new(ProblemKind::BadValue, error.to_string()),
             PolicyError::Pattern(error) => Self::bad_pattern(&error),
             PolicyError::Write { .. } => Self::new(ProblemKind::Failed, error.to_string()),

@@ -31,6 +31,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/api/v1/connections", get(connections::connections))
         .route("/api/v1/connections/{id}", get(connections::connection).delete(connections::kill))
         .route("/api/v1/events", get(events::events))
+        .route("/api/v1/har", get(connections::har))
         .layer(middleware::from_fn_with_state(Arc::clone(shared), guard::stand))
         .with_state(Arc::clone(shared))
 }

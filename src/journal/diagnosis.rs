@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::history::History;
+use super::history::{History, Pattern, Sighting};
 use super::{Cause, Confidence};
 
 /// Why a client refused, how sure that is, and what it rests on.
@@ -117,9 +117,39 @@ pub fn alert_name(number: u8) -> &'static str {
     }
 }
 
+/// One refusal, with all that is known of its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The connection.
+    pub seen: Sighting,
+    /// What was seen of the refusal.
+    pub refusal: Refusal,
+    /// What is known of the certificate that was refused.
+    pub audit: LeafAudit,
+}
+
+impl Case {
+    /// Whether the client only went, without an alert: so it leaves what it opened ahead, too.
+    pub(super) fn is_silent(&self) -> bool {
+        !matches!(self.refusal.signature, Signature::Alert { .. })
+    }
+
+    /// Whether it says anything of the inspection CA: it is about a certificate, and about one that this CA signed.
+    pub(super) fn counts(&self) -> bool {
+        let protocol =
+            matches!(self.refusal.signature, Signature::Alert { number: 47 | 70 | 71 | 109 | 110 | 120, .. });
+        self.audit.by_inspection_ca && !protocol
+    }
+}
+
+/// So many equal refusals of one host in a row make a verdict surer.
+const REPEATED: usize = 3;
+
 /// Concludes from one refusal, the audit of our own certificate, and the same client's history.
 #[must_use]
-pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &History) -> Diagnosis {
+pub fn diagnose(case: &Case, history: &History) -> Diagnosis {
+    let Case { seen, refusal, audit } = case;
+    let host = seen.host.as_str();
     let mut evidence = vec![observation(refusal)];
     let (mut candidates, mut confidence, reason) = by_signature(refusal);
 
@@ -139,10 +169,25 @@ pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &Histo
     if audit.in_order && candidates.len() > 1 {
         candidates.retain(|cause| *cause != Cause::Policy);
     }
-    evidence.push(audit_sentence(audit, host));
+    evidence.push(audit_sentence(*audit, host));
 
-    let ca_refuted = history.refutes_untrusted_ca(host, refusal.signature, audit.by_inspection_ca);
+    if let Some(id) = history.passed_by(host)
+        && candidates.len() > 1
+    {
+        // The genuine certificate repeats neither of our own faults, and the network carried it.
+        candidates.retain(|cause| !matches!(cause, Cause::WrongHost | Cause::Expired));
+        evidence.push(format!("past us, the same client accepted the genuine certificate of {host} (connection {id})"));
+    }
+    let anyway = history.accepted_anyway(case).filter(|_| candidates.len() > 1);
+    let ca_refuted = if anyway.is_none() { history.refutes_untrusted_ca(case) } else { None };
     match ca_refuted {
+        _ if anyway.is_some() => {
+            // Nobody is told to go on past a pin.
+            candidates.retain(|cause| *cause != Cause::PinMismatch);
+            let id = anyway.unwrap_or_default();
+            let why = "it was told to go on, or was given the CA";
+            evidence.push(format!("the same process accepted it later (connection {id}): {why}"));
+        }
         Some(why) if candidates == [Cause::UntrustedCa] => {
             // A client that trusts the CA elsewhere and says "unknown CA" here keeps a root list of its own for this host.
             candidates = vec![Cause::PinMismatch];
@@ -158,27 +203,60 @@ pub fn diagnose(refusal: &Refusal, audit: LeafAudit, host: &str, history: &Histo
             evidence.push(why);
         }
         _ => {
-            if let Some(why) = history.suggests_untrusted_ca(host)
+            if let Some((why, sure)) = history.suggests_untrusted_ca(case)
                 && candidates.len() > 1
                 && candidates.contains(&Cause::UntrustedCa)
             {
                 candidates.retain(|cause| matches!(cause, Cause::UntrustedCa | Cause::Policy));
-                confidence = Confidence::High;
+                confidence = if sure { Confidence::High } else { Confidence::Medium };
                 evidence.push(why);
             }
         }
     }
 
-    let cause = match candidates[..] {
+    // An alert that explains itself is as sure as it can be, however often it comes.
+    let explains_itself = matches!(refusal.signature, Signature::Alert { number: 45 | 48, .. });
+    if let ([_], false) = (&candidates[..], explains_itself) {
+        match history.pattern(case) {
+            Pattern::Equal(count) if count >= REPEATED && confidence < Confidence::High => {
+                confidence = Confidence::High;
+                evidence.push(format!("the same client refused {host} {count} times in the same way"));
+            }
+            Pattern::Mixed if confidence > Confidence::Low => {
+                confidence = if confidence == Confidence::High { Confidence::Medium } else { Confidence::Low };
+                evidence.push(format!("the same client took {host} differently on other connections"));
+            }
+            Pattern::Equal(_) | Pattern::Mixed => {}
+        }
+    }
+
+    let verdict = match candidates[..] {
         [one] => one,
         _ => {
             confidence = Confidence::Low;
             Cause::Ambiguous
         }
     };
-    evidence.push(conclusion(cause, &candidates, host, reason, audit));
-    Diagnosis { cause, candidates, confidence, evidence }
+    evidence.push(conclusion(verdict, &candidates, host, reason, *audit));
+    Diagnosis { cause: verdict, candidates, confidence, evidence }
 }
+
+impl Diagnosis {
+    /// Whether both come to the same, in whatever words.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        (self.cause, self.confidence, &self.candidates) == (other.cause, other.confidence, &other.candidates)
+    }
+}
+
+impl Default for Diagnosis {
+    /// Nothing is known yet.
+    fn default() -> Self {
+        Self { cause: Cause::Ambiguous, candidates: Vec::new(), confidence: Confidence::Low, evidence: Vec::new() }
+    }
+}
+
+/// A client that judges a certificate leaves at once; one that ran out of time leaves later than this.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 fn promote(candidates: &mut Vec<Cause>, cause: Cause) {
     candidates.retain(|other| *other != cause);
@@ -206,6 +284,11 @@ fn by_signature(refusal: &Refusal) -> (Vec<Cause>, Confidence, Option<&'static s
             vec![PinMismatch, WrongHost],
             Confidence::Medium,
             Some("the chain was accepted; a tool that only looks at the certificate and leaves looks the same"),
+        ),
+        Signature::Cut if refusal.gap.is_some_and(|gap| gap > PATIENCE) => (
+            vec![UntrustedCa, PinMismatch, WrongHost, Expired, Policy],
+            Confidence::Medium,
+            Some("or it ran out of time: it left late"),
         ),
         // Alerts 42 and 46 among them, which were seen for every cause.
         Signature::Alert { .. } | Signature::SilentClose | Signature::Cut => {
@@ -281,8 +364,21 @@ mod tests {
         Refusal { signature, after_finished: signature != Signature::Cut, judges_late: false, gap: None }
     }
 
+    fn sighting(host: &str, id: u64) -> Sighting {
+        let at = Duration::from_secs(id);
+        Sighting { id, host: host.to_owned(), process: None, opened: at, at }
+    }
+
+    fn case(refusal: &Refusal, audit: LeafAudit, host: &str, id: u64) -> Case {
+        Case { seen: sighting(host, id), refusal: refusal.clone(), audit }
+    }
+
+    fn judge(refusal: &Refusal, audit: LeafAudit, host: &str, history: &History) -> Diagnosis {
+        diagnose(&case(refusal, audit, host, 99), history)
+    }
+
     fn verdict(refusal: &Refusal, audit: LeafAudit, history: &History) -> (Cause, Confidence) {
-        let diagnosis = diagnose(refusal, audit, "pin.test", history);
+        let diagnosis = judge(refusal, audit, "pin.test", history);
         (diagnosis.cause, diagnosis.confidence)
     }
 
@@ -300,7 +396,7 @@ mod tests {
     #[test]
     fn one_connection_that_cannot_decide_says_so() {
         for refusal in [alert(42), alert(46), silent(Signature::Cut), silent(Signature::SilentClose)] {
-            let diagnosis = diagnose(&refusal, SOUND, "pin.test", &History::default());
+            let diagnosis = judge(&refusal, SOUND, "pin.test", &History::default());
             assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Ambiguous, Confidence::Low));
             assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
             assert!(diagnosis.evidence.last().unwrap().contains("second host"));
@@ -310,11 +406,11 @@ mod tests {
     #[test]
     fn a_polite_close_says_little_of_a_client_that_judges_after_the_handshake() {
         let late = Refusal { judges_late: true, ..silent(Signature::PoliteClose) };
-        let diagnosis = diagnose(&late, SOUND, "pin.test", &History::default());
+        let diagnosis = judge(&late, SOUND, "pin.test", &History::default());
         assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Ambiguous, Confidence::Low));
         assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
         let mut history = History::default();
-        history.accepted("www.pin.test", 7);
+        history.accepted(sighting("www.pin.test", 7));
         assert_eq!(verdict(&late, SOUND, &history), (Cause::PinMismatch, Confidence::High));
     }
 
@@ -322,29 +418,29 @@ mod tests {
     fn our_own_faults_come_first() {
         let wrong = LeafAudit { names_host: false, ..SOUND };
         let late = LeafAudit { in_time: false, ..SOUND };
-        assert_eq!(diagnose(&alert(46), wrong, "a", &History::default()).candidates[0], Cause::WrongHost);
-        assert_eq!(diagnose(&alert(42), late, "a", &History::default()).candidates[0], Cause::Expired);
+        assert_eq!(judge(&alert(46), wrong, "a", &History::default()).candidates[0], Cause::WrongHost);
+        assert_eq!(judge(&alert(42), late, "a", &History::default()).candidates[0], Cause::Expired);
         assert_eq!(verdict(&alert(48), wrong, &History::default()), (Cause::UntrustedCa, Confidence::High));
     }
 
     #[test]
     fn a_chain_that_strict_clients_refuse_may_be_refused_for_that() {
         let lax = LeafAudit { in_order: false, ..SOUND };
-        let diagnosis = diagnose(&alert(46), lax, "pin.test", &History::default());
+        let diagnosis = judge(&alert(46), lax, "pin.test", &History::default());
         assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch, Cause::Policy]);
         let mut history = History::default();
-        history.refused("www.pin.test", alert(46).signature, 1);
-        let diagnosis = diagnose(&alert(46), lax, "pin.test", &history);
+        history.refused(case(&alert(46), SOUND, "www.pin.example", 1));
+        let diagnosis = judge(&alert(46), lax, "pin.test", &history);
         assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::Policy]);
         let mut history = History::default();
-        history.accepted("www.pin.test", 7);
+        history.accepted(sighting("www.pin.test", 7));
         assert_eq!(verdict(&alert(46), lax, &history), (Cause::PinMismatch, Confidence::High));
     }
 
     #[test]
     fn acceptance_elsewhere_refutes_the_untrusted_ca() {
         let mut history = History::default();
-        history.accepted("www.pin.test", 7);
+        history.accepted(sighting("www.pin.test", 7));
         assert_eq!(verdict(&alert(42), SOUND, &history), (Cause::PinMismatch, Confidence::High));
         assert_eq!(verdict(&alert(48), SOUND, &history), (Cause::PinMismatch, Confidence::Medium));
     }
@@ -352,14 +448,14 @@ mod tests {
     #[test]
     fn refusals_everywhere_point_at_the_ca() {
         let mut history = History::default();
-        history.refused("www.pin.test", Signature::Cut, 1);
+        history.refused(case(&silent(Signature::Cut), SOUND, "www.pin.example", 1));
         assert_eq!(verdict(&silent(Signature::Cut), SOUND, &history), (Cause::UntrustedCa, Confidence::High));
     }
 
     #[test]
     fn a_client_that_knows_alert_48_means_something_else_with_46() {
         let mut history = History::default();
-        history.refused("pin.test", Signature::Alert { number: 48, warning: false }, 1);
+        history.refused(case(&alert(48), SOUND, "pin.test", 1));
         assert_eq!(verdict(&alert(46), SOUND, &history).0, Cause::PinMismatch);
     }
 

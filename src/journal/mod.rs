@@ -1,16 +1,18 @@
 //! Connection records: what happened to each connection, what it means, and who is told.
 
 mod diagnosis;
+mod har;
 mod history;
 mod record;
 mod store;
 mod vocabulary;
 
-pub use diagnosis::{Diagnosis, LeafAudit, Refusal, Signature, alert_name, diagnose};
-pub use history::{ClientKey, History};
+pub use diagnosis::{Case, Diagnosis, LeafAudit, Refusal, Signature, alert_name, diagnose};
+pub use har::Har;
+pub use history::{ClientKey, History, Revision, Sighting, Verdict};
 pub use record::{
-    ClientCertificate, ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts, HandshakeFacts,
-    OriginFacts, Stages, Told, Via,
+    ClientCertificate, ClientFacts, ClientProcess, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts,
+    HandshakeFacts, OriginFacts, Stages, Told, Via,
 };
 pub use store::{Event, Journal, JournalLimits, Live, OwnedSubjects, Pen, Recording};
 pub use vocabulary::{Cause, Confidence, DecisionKind, Outcome};

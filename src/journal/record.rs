@@ -54,6 +54,8 @@ pub struct ConnectionRecord {
     pub outcome: Option<Outcome>,
     /// Why the client refused, if it did.
     pub diagnosis: Option<Diagnosis>,
+    /// How often the verdict was revised after the connection had ended, because later ones said more.
+    pub revisions: u32,
     /// Remarks on the way, such as a name that differs between CONNECT and SNI.
     pub notes: Vec<String>,
 }
@@ -77,6 +79,17 @@ pub struct ClientFacts {
     pub device: Option<String>,
     /// The `User-Agent` of its CONNECT or first plain request.
     pub user_agent: Option<String>,
+    /// The program that opened the connection, where it runs on this machine and the system says.
+    pub process: Option<ClientProcess>,
+}
+
+/// A process on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ClientProcess {
+    /// Its number.
+    pub pid: u32,
+    /// Its program file.
+    pub program: String,
 }
 
 /// How a connection reached the proxy.
@@ -171,6 +184,8 @@ pub struct HandshakeFacts {
     pub cipher: String,
     /// The protocol agreed.
     pub alpn: Option<String>,
+    /// Whether an earlier session was resumed: the client was shown no certificate then.
+    pub resumed: bool,
 }
 
 /// What the middlebox itself told a client.
@@ -206,6 +221,8 @@ pub struct Exchange {
     pub request_bytes: u64,
     /// Body bytes of the answer, framing included.
     pub response_bytes: u64,
+    /// When its head was there, in microseconds since the connection was opened.
+    pub began_us: u64,
     /// From the request's head to the end of the answer, in microseconds.
     pub took_us: u64,
 }

@@ -11,12 +11,9 @@ use time::OffsetDateTime;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::history::{ClientKey, History};
+use super::history::{ClientKey, History, Revision, Sighting, Verdict};
 use super::record::micros;
-use super::{
-    ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, LeafAudit, Outcome, Refusal, Signature, Stages,
-    diagnose,
-};
+use super::{Case, ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, LeafAudit, Outcome, Refusal, Stages};
 
 /// How much the journal keeps.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +40,8 @@ pub enum Event {
     Decided(Arc<ConnectionRecord>),
     /// A connection ended; its record is complete.
     Closed(Arc<ConnectionRecord>),
+    /// A later connection changed the verdict on one that had ended; its record, as it is now.
+    Revised(Arc<ConnectionRecord>),
     /// The policy changed.
     Policy {
         /// The epoch in force.
@@ -57,6 +56,7 @@ pub struct Journal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: JournalLimits,
+    began: Instant,
     next_id: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Live>>>,
     closed: Mutex<VecDeque<Arc<ConnectionRecord>>>,
@@ -149,6 +149,7 @@ impl Journal {
     pub fn new(limits: JournalLimits) -> Self {
         Self(Arc::new(Inner {
             limits,
+            began: Instant::now(),
             next_id: AtomicU64::new(1),
             open: Mutex::default(),
             closed: Mutex::default(),
@@ -164,7 +165,7 @@ impl Journal {
         let record = ConnectionRecord {
             id,
             opened: OffsetDateTime::now_utc(),
-            client: ClientFacts { address: client, device: None, user_agent: None },
+            client: ClientFacts { address: client, device: None, user_agent: None, process: None },
             via: None,
             destination: None,
             hello: None,
@@ -181,6 +182,7 @@ impl Journal {
             end: None,
             outcome: None,
             diagnosis: None,
+            revisions: 0,
             notes: Vec::new(),
         };
         let live = Arc::new(Live {
@@ -292,22 +294,38 @@ impl Journal {
     }
 
     fn close(&self, live: &Live) {
+        // All under their locks at once, so that no reader finds the record in neither, and no revision is lost or
+        // told before it.
+        let mut open = lock(&self.0.open);
+        let mut closed = lock(&self.0.closed);
         let mut record = live.snapshot();
         record.stages.closed = Some(micros(live.opened.elapsed()));
         record.outcome.get_or_insert(Outcome::Failed);
         record.end.get_or_insert_with(|| End::middlebox("the connection's task ended early"));
         let record = Arc::new(record);
-        {
-            // Both under their locks at once, so that no reader finds the record in neither.
-            let mut open = lock(&self.0.open);
-            let mut closed = lock(&self.0.closed);
-            open.remove(&live.id);
-            if closed.len() >= self.0.limits.records {
-                closed.pop_front();
-            }
-            closed.push_back(Arc::clone(&record));
+        open.remove(&live.id);
+        if closed.len() >= self.0.limits.records {
+            closed.pop_front();
         }
+        closed.push_back(Arc::clone(&record));
         let _ = self.0.events.send(Event::Closed(record));
+    }
+
+    /// Writes other verdicts into the records that they are about, and tells of those that had ended.
+    fn revise(&self, revisions: Vec<Revision>) {
+        for revision in revisions {
+            let open = lock(&self.0.open);
+            if let Some(live) = open.get(&revision.id) {
+                apply(&mut lock(&live.record), revision);
+                continue;
+            }
+            let mut closed = lock(&self.0.closed);
+            let Some(record) = closed.iter_mut().rev().find(|record| record.id == revision.id) else { continue };
+            let changed = Arc::make_mut(record);
+            changed.revisions += 1;
+            apply(changed, revision);
+            let _ = self.0.events.send(Event::Revised(Arc::clone(record)));
+        }
     }
 }
 
@@ -358,6 +376,12 @@ impl Pen {
         }
     }
 
+    /// A moment as records count it: microseconds since the connection was opened.
+    #[must_use]
+    pub fn moment(&self, at: Instant) -> u64 {
+        micros(at.saturating_duration_since(self.live.opened))
+    }
+
     /// Adds an exchange, which is described only where the record still has room for it.
     pub fn exchange(&self, describe: impl FnOnce() -> Exchange) {
         let limit = self.journal.0.limits.exchanges;
@@ -387,8 +411,22 @@ impl Pen {
 
     /// The client accepted the forged certificate: it sent application data.
     pub fn accepted(&self) {
-        let (key, host, id) = self.identity();
-        self.journal.with_history(&key, |history| history.accepted(&host, id));
+        let (key, seen) = self.sighting();
+        self.journal.with_history(&key, |history| self.journal.revise(history.accepted(seen)));
+    }
+
+    /// Whether this client has accepted a forged certificate for this host before.
+    #[must_use]
+    pub fn has_accepted(&self) -> bool {
+        let (key, seen) = self.sighting();
+        let clients = lock(&self.journal.0.clients);
+        clients.histories.get(&key).is_some_and(|history| history.has_accepted(&seen.host))
+    }
+
+    /// The client used the genuine certificate of the host, past us.
+    pub fn passed(&self) {
+        let (key, seen) = self.sighting();
+        self.journal.with_history(&key, |history| self.journal.revise(history.passed(&seen.host, seen.id)));
     }
 
     /// Whether the same program of the client has, at the same time, a connection to this host over which it sent
@@ -396,51 +434,81 @@ impl Pen {
     #[must_use]
     pub fn accepted_beside(&self) -> bool {
         let (stack, host, id, opened) = self.note(|record| (stack_of(record), record.host(), record.id, record.opened));
+        let process = self.note(|record| record.client.process.clone());
         let beside = |record: &ConnectionRecord| {
             record.id != id
                 && record.stages.first_byte.is_some()
                 && record.host() == host
                 && stack_of(record) == stack
+                && (process.is_none() || record.client.process.is_none() || record.client.process == process)
                 && record.stages.closed.is_none_or(|closed| record.opened + Duration::from_micros(closed) >= opened)
         };
         let open = self.journal.live().iter().any(|live| live.id != id && beside(&lock(&live.record)));
         open || lock(&self.journal.0.closed).iter().rev().take(64).any(|record| beside(record))
     }
 
-    /// The client refused the forged certificate: finds out why as far as that can be told.
+    /// The client refused the forged certificate: finds out why as far as that can be told. What later connections say
+    /// of it is written into the record when they say it.
     pub fn refused(&self, refusal: &Refusal, audit: LeafAudit, end: End) {
-        let (key, host, id) = self.identity();
-        let diagnosis = self.journal.with_history(&key, |history| {
-            let diagnosis = diagnose(refusal, audit, &host, history);
-            if audit.by_inspection_ca && is_about_certificates(refusal.signature) {
-                history.refused(&host, refusal.signature, id);
+        let (key, seen) = self.sighting();
+        let case = Case { seen, refusal: refusal.clone(), audit };
+        // Under the history's lock to the end: a revision of this very verdict comes after it.
+        self.journal.with_history(&key, |history| {
+            let (verdict, revisions) = history.refused(case);
+            match verdict {
+                Verdict::Refused(diagnosis) => {
+                    self.note(|record| record.diagnosis = Some(diagnosis));
+                    self.finish(Outcome::Refused, end);
+                }
+                Verdict::Unused(_) => self.finish(Outcome::Unused, End::client("opened ahead and never used")),
             }
-            diagnosis
+            self.journal.revise(revisions);
         });
-        self.note(|record| record.diagnosis = Some(diagnosis));
-        self.finish(Outcome::Refused, end);
     }
 
-    fn identity(&self) -> (ClientKey, String, u64) {
+    fn sighting(&self) -> (ClientKey, Sighting) {
+        let at = self.journal.0.began.elapsed();
         self.note(|record| {
-            let host = record.host().unwrap_or_default();
             let key = match &record.client.device {
                 Some(device) => ClientKey::Device(device.clone()),
                 None => stack_of(record),
             };
-            (key, host, record.id)
+            let seen = Sighting {
+                id: record.id,
+                host: record.host().unwrap_or_default(),
+                process: record.client.process.clone(),
+                opened: self.live.opened.saturating_duration_since(self.journal.0.began),
+                at,
+            };
+            (key, seen)
         })
     }
+}
+
+/// Writes another verdict into a record, and which connection brought it.
+fn apply(record: &mut ConnectionRecord, revision: Revision) {
+    let Revision { verdict, by, .. } = revision;
+    let before = record.diagnosis.as_ref().map(|diagnosis| diagnosis.cause.word()).unwrap_or_default();
+    match verdict {
+        Verdict::Refused(diagnosis) => {
+            record.notes.push(format!("revised after connection {by}: {before} ({}) before", confidence(record)));
+            record.diagnosis = Some(diagnosis);
+        }
+        Verdict::Unused(used) => {
+            record.notes.push(format!("opened ahead: connection {used} to the same host was used; {before} before"));
+            record.diagnosis = None;
+            record.outcome = Some(Outcome::Unused);
+        }
+    }
+}
+
+fn confidence(record: &ConnectionRecord) -> &'static str {
+    record.diagnosis.as_ref().map(|diagnosis| diagnosis.confidence.word()).unwrap_or_default()
 }
 
 fn stack_of(record: &ConnectionRecord) -> ClientKey {
     let ja4 = record.hello.as_ref().map(|hello| hello.ja4.clone()).unwrap_or_default();
     ClientKey::Stack(record.client.address.ip(), ja4, record.client.user_agent.clone())
-}
-
-/// Whether a refusal says anything of the certificate at all.
-fn is_about_certificates(signature: Signature) -> bool {
-    !matches!(signature, Signature::Alert { number: 47 | 70 | 71 | 109 | 110 | 120, .. })
 }
 
 impl Drop for Recording {
@@ -457,6 +525,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::{Cause, Signature};
 
     fn journal(records: usize) -> Journal {
         Journal::new(JournalLimits { records, ..JournalLimits::default() })
@@ -531,6 +600,50 @@ mod tests {
         recording.refused(&refusal, audit, End::client("alert"));
         drop(recording);
         let diagnosis = journal.records(false)[0].diagnosis.clone().unwrap();
-        assert_eq!(diagnosis.cause, super::super::Cause::PinMismatch);
+        assert_eq!(diagnosis.cause, Cause::PinMismatch);
+    }
+
+    const SOUND: LeafAudit = LeafAudit { names_host: true, in_time: true, in_order: true, by_inspection_ca: true };
+
+    fn to(journal: &Journal, host: &str) -> Recording {
+        let recording = journal.open(peer());
+        recording.note(|record| record.destination = Some(format!("{host}:443").parse().unwrap()));
+        recording
+    }
+
+    fn refuse(recording: &Recording, signature: Signature) {
+        let refusal = Refusal { signature, after_finished: false, judges_late: false, gap: None };
+        recording.refused(&refusal, SOUND, End::client("left"));
+    }
+
+    #[tokio::test]
+    async fn a_verdict_is_revised_in_the_record_and_for_those_who_listen() {
+        let journal = journal(10);
+        let pinned = to(&journal, "pin.example");
+        refuse(&pinned, Signature::Alert { number: 46, warning: false });
+        drop(pinned);
+        let before = journal.record(1).unwrap();
+        assert_eq!(before.diagnosis.as_ref().unwrap().cause, Cause::Ambiguous);
+        let mut events = journal.subscribe();
+        let other = to(&journal, "www.other.example");
+        other.accepted();
+        let Event::Revised(record) = events.recv().await.unwrap() else { panic!("no revision") };
+        assert_eq!((record.id, record.revisions), (1, 1));
+        assert_eq!(record.diagnosis.as_ref().unwrap().cause, Cause::PinMismatch);
+        assert!(record.notes[0].contains("connection 2"), "{:?}", record.notes);
+        assert_eq!(journal.record(1).unwrap().diagnosis, record.diagnosis);
+        assert_eq!(before.diagnosis.as_ref().unwrap().cause, Cause::Ambiguous, "what was read stays as it was");
+    }
+
+    #[test]
+    fn what_is_revised_while_it_is_open_is_complete_when_it_ends() {
+        let journal = journal(10);
+        let left = to(&journal, "site.example");
+        let used = to(&journal, "site.example");
+        refuse(&left, Signature::Cut);
+        used.accepted();
+        drop(left);
+        let record = journal.record(1).unwrap();
+        assert_eq!((record.outcome, record.diagnosis.is_none(), record.revisions), (Some(Outcome::Unused), true, 0));
     }
 }

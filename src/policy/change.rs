@@ -168,7 +168,7 @@ fn replace(layers: &mut Layers, specs: Vec<RuleSpec>) -> Result<Vec<RuleView>, C
         // A rule that was there before keeps its id and its count.
         let alike = old.iter().position(|rule| {
             let candidate = spec.clone().into_rule(rule.id.clone(), pattern.clone(), Source::Live, None);
-            spec.id.as_deref().is_none_or(|id| id == rule.id.as_str()) && rule.reads_as(&candidate)
+            spec.id.as_deref().is_none_or(|id| rule.id == *id) && rule.reads_as(&candidate)
         });
         let rule = match alike {
             Some(at) => Rule::clone(&old.remove(at)),
@@ -188,7 +188,7 @@ impl Selector {
 
     fn places(&self, layers: &Layers) -> Result<Vec<usize>, ChangeError> {
         let present = || layers.entries.iter().enumerate().filter(|(_, entry)| !entry.removed);
-        if let Some((at, _)) = present().find(|(_, entry)| entry.rule.id.as_str() == self.0) {
+        if let Some((at, _)) = present().find(|(_, entry)| entry.rule.id == *self.0.as_str()) {
             return Ok(vec![at]);
         }
         let places: Vec<_> = match layers.dialect.parse(&self.0) {
@@ -200,8 +200,11 @@ impl Selector {
         };
         if places.is_empty() {
             let patterns = present().map(|(_, entry)| entry.rule.pattern.text());
-            let ids = present().map(|(_, entry)| entry.rule.id.as_str()).filter(|_| self.0.len() > 2);
-            let guess = did_you_mean(&self.0, patterns.chain(ids)).map(str::to_owned);
+            let ids: Vec<String> = match self.0.len() {
+                0..=2 => Vec::new(),
+                _ => present().map(|(_, entry)| entry.rule.id.to_string()).collect(),
+            };
+            let guess = did_you_mean(&self.0, patterns.chain(ids.iter().map(String::as_str))).map(str::to_owned);
             return Err(ChangeError::NotFound { selector: self.0.clone(), did_you_mean: guess });
         }
         Ok(places)
@@ -282,7 +285,7 @@ mod tests {
     fn a_pattern_selects_all_that_mean_it_and_an_id_one() {
         let store = store(&["okta.com", "OKTA.com.", "okta.com:443"]);
         let applied = store.change(Change::Disable(Selector::new("Okta.com")), None).unwrap();
-        assert_eq!(applied.rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["r1", "r2"]);
+        assert_eq!(applied.rules.iter().map(|rule| rule.id.to_string()).collect::<Vec<_>>(), ["r1", "r2"]);
         assert!(applied.rules.iter().all(|rule| !rule.enabled));
         store.change(Change::Remove(Selector::new("r2")), None).unwrap();
         assert_eq!(list(&store), "r1:okta.com r3:okta.com:443");

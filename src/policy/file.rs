@@ -1,16 +1,11 @@
-//! `policy.toml`, read with the place of every mistake.
+//! The policy file, whatever format it is in, read with the place of every mistake.
 
-use std::collections::HashSet;
-use std::ops::Range;
-
-use serde::Deserialize;
-use toml::Spanned;
+use std::sync::Arc;
 
 use super::Action;
-use super::condition::{Network, Ports};
 use super::dialects::Dialect;
-use super::pattern::{Pattern, PatternError};
-use super::rule::{RuleId, RuleIdError, RuleSpec};
+use super::formats::{self, Format};
+use super::rule::{Rule, RuleId, Source};
 use crate::source::{Document, PlaceError};
 
 /// A policy file, understood.
@@ -18,92 +13,27 @@ use crate::source::{Document, PlaceError};
 pub(super) struct PolicyFile {
     pub(super) dialect: Option<Dialect>,
     pub(super) default: Option<Action>,
-    pub(super) rules: Vec<FileRule>,
-}
-
-/// One rule of the file.
-#[derive(Debug)]
-pub(super) struct FileRule {
-    pub(super) spec: RuleSpec,
-    pub(super) pattern: Pattern,
-    pub(super) id: Option<RuleId>,
-    pub(super) line: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileToml {
-    dialect: Option<Dialect>,
-    default: Option<Action>,
-    #[serde(default)]
-    rule: Vec<RuleToml>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleToml {
-    pattern: Spanned<String>,
-    action: Action,
-    #[serde(default = "yes")]
-    enabled: bool,
-    #[serde(default)]
-    ports: Vec<Ports>,
-    #[serde(default)]
-    clients: Vec<Network>,
-    note: Option<String>,
-    id: Option<Spanned<String>>,
-}
-
-fn yes() -> bool {
-    true
+    /// Its rules. Those without an id of their own have no number yet.
+    pub(super) rules: Vec<Arc<Rule>>,
 }
 
 impl PolicyFile {
-    /// Reads the document; a dialect chosen elsewhere goes before the file's own.
+    /// Reads the document; a dialect chosen elsewhere goes before the file's own. A policy in force has no holes, so an
+    /// entry that its product refuses is a mistake here.
     pub(super) fn read(document: &Document, chosen: Option<Dialect>) -> Result<Self, PlaceError> {
-        let FileToml { dialect, default, rule: written } = document.toml()?;
-        let reads = chosen.or(dialect).unwrap_or(Dialect::MIDDLEBOX);
-        let mut rules = Vec::with_capacity(written.len());
-        let mut ids = HashSet::new();
-        let (mut line, mut counted) = (1, 0);
-        for rule in written {
-            let RuleToml { pattern, action, enabled, ports, clients, note, id } = rule;
-            let span = pattern.span();
-            line += document.text()[counted..span.start].matches('\n').count();
-            counted = span.start;
-            let compiled = reads
-                .parse(pattern.get_ref())
-                .map_err(|error| pattern_error(document, span, pattern.get_ref(), &error))?;
-            let own = match &id {
-                Some(id) => {
-                    let wrong = |error: RuleIdError| document.error(id.span(), error.to_string(), None);
-                    let own = RuleId::chosen(id.get_ref()).map_err(wrong)?;
-                    if !ids.insert(own.clone()) {
-                        return Err(wrong(RuleIdError::Taken(id.get_ref().clone())));
-                    }
-                    Some(own)
-                }
-                None => None,
-            };
-            let id = id.map(Spanned::into_inner);
-            let spec = RuleSpec { pattern: pattern.into_inner(), action, enabled, ports, clients, note, id };
-            rules.push(FileRule { spec, pattern: compiled, id: own, line });
+        let list = formats::read(document, None)?;
+        let reads = list.dialect_or(chosen);
+        let mut rules = Vec::with_capacity(list.entries.len());
+        for entry in &list.entries {
+            let own = if chosen.is_some() { reads } else { entry.dialect().unwrap_or(reads) };
+            let pattern = own.parse(entry.pattern()).map_err(|error| list.pattern_error(entry, &error))?;
+            // Only in a policy.toml is the name of an entry its id.
+            let named = entry.name().filter(|_| list.format == Format::POLICY_TOML);
+            let id = named.and_then(|name| RuleId::chosen(name).ok()).unwrap_or(RuleId::UNNUMBERED);
+            rules.push(Arc::new(Rule::of_entry(id, pattern, entry, Source::File)));
         }
-        Ok(Self { dialect, default, rules })
+        Ok(Self { dialect: list.dialect, default: list.default, rules })
     }
-}
-
-/// The place of a mistake in a pattern: inside the string where its bytes are the pattern's, else the whole string.
-fn pattern_error(document: &Document, string: Range<usize>, pattern: &str, error: &PatternError) -> PlaceError {
-    let raw = &document.text()[string.clone()];
-    let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
-    let inside = raw.len().checked_sub(quotes).and_then(|end| raw.get(quotes..end));
-    let at = if inside == Some(pattern) && !error.span.is_empty() {
-        string.start + quotes + error.span.start..string.start + quotes + error.span.end
-    } else {
-        string
-    };
-    document.error(at, error.problem.to_string(), error.mend.clone())
 }
 
 #[cfg(test)]
@@ -141,13 +71,13 @@ id      = "apex"
         )
         .unwrap();
         assert_eq!((file.dialect, file.default), (Some(Dialect::MIDDLEBOX), Some(Action::Block)));
-        assert_eq!(file.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [6, 11]);
-        assert_eq!(file.rules[0].spec.note.as_deref(), Some("Okta Verify pins its certificates"));
+        assert_eq!(file.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [Some(6), Some(11)]);
+        assert_eq!(file.rules[0].note.as_deref(), Some("Okta Verify pins its certificates"));
         let apex = &file.rules[1];
-        assert_eq!(apex.id.as_ref().map(RuleId::as_str), Some("apex"));
-        assert!(!apex.spec.enabled);
-        assert_eq!(serde_json::to_value(&apex.spec.ports).unwrap(), serde_json::json!([443, "8000-8999"]));
-        assert_eq!(serde_json::to_value(&apex.spec.clients).unwrap(), serde_json::json!(["10.0.0.0/8", "::1"]));
+        assert_eq!((file.rules[0].id.clone(), apex.id.to_string()), (RuleId::UNNUMBERED, "apex".to_owned()));
+        assert!(!apex.enabled);
+        assert_eq!(serde_json::to_value(&apex.ports).unwrap(), serde_json::json!([443, "8000-8999"]));
+        assert_eq!(serde_json::to_value(&apex.clients).unwrap(), serde_json::json!(["10.0.0.0/8", "::1"]));
     }
 
     #[test]

@@ -68,8 +68,12 @@ impl Likeness {
 
 impl Entry {
     fn new(rule: Rule) -> Self {
+        Self::of(Arc::new(rule))
+    }
+
+    fn of(rule: Arc<Rule>) -> Self {
         let floating = rule.source == Source::Live;
-        Self { written_enabled: rule.enabled, rule: Arc::new(rule), removed: false, floating }
+        Self { written_enabled: rule.enabled, rule, removed: false, floating }
     }
 
     fn inherit(&mut self, old: &Self) {
@@ -199,18 +203,21 @@ impl Layers {
         base.extend(old.iter().filter(|entry| entry.rule.source == Source::CommandLine).cloned());
         let mut floating: HashMap<RuleId, Entry> = HashMap::new();
         for written in file.rules {
-            if let Some(own) = written.id.as_ref().filter(|own| ids_above.contains(own)) {
-                return Err(RuleIdError::Taken(own.to_string()).into());
+            let chosen = written.id.is_chosen();
+            if chosen && ids_above.contains(&written.id) {
+                return Err(RuleIdError::Taken(written.id.to_string()).into());
             }
-            // The number is given out only where no old rule lends its own.
-            let unnumbered = written.id.clone().unwrap_or_else(|| RuleId::numbered(0));
-            let rule = written.spec.into_rule(unnumbered, written.pattern, Source::File, Some(written.line));
-            let before = known.get_mut(&Likeness::of(&rule)).and_then(VecDeque::pop_front);
-            let mut entry = Entry::new(rule);
+            let before = match known.is_empty() {
+                true => None,
+                false => known.get_mut(&Likeness::of(&written)).and_then(VecDeque::pop_front),
+            };
+            let mut entry = Entry::of(written);
             match before {
                 Some(before) => entry.inherit(before),
-                None if written.id.is_none() => {
-                    entry.rule = Arc::new(Rule { id: self.give_id(), ..Rule::clone(&entry.rule) });
+                // The number is given out only where no old rule lends its own.
+                None if !chosen => {
+                    let id = self.give_id();
+                    Arc::make_mut(&mut entry.rule).id = id;
                 }
                 None => {}
             }

@@ -10,6 +10,7 @@ mod decision;
 mod dialects;
 mod explain;
 mod file;
+pub mod formats;
 mod index;
 mod layers;
 mod matcher;

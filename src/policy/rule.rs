@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::condition::{Network, Ports};
 use super::dialects::Dialect;
+use super::formats::{Entry, Place};
 use super::pattern::Pattern;
 use super::{Action, Policy};
 
@@ -40,7 +41,13 @@ pub struct RuleSpec {
 
 /// The short and stable name of a rule: `r1`, `r2`, … unless the rule brings its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RuleId(Arc<str>);
+pub struct RuleId(Id);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Id {
+    Numbered(u64),
+    Chosen(Arc<str>),
+}
 
 /// A text cannot be the id of a rule.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -161,21 +168,46 @@ fn yes() -> bool {
     true
 }
 
-impl RuleId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl Rule {
+    /// The rule that an entry of a list makes.
+    pub(super) fn of_entry(id: RuleId, pattern: Pattern, entry: &Entry, source: Source) -> Self {
+        Self {
+            id,
+            pattern,
+            action: entry.action(),
+            enabled: entry.enabled(),
+            ports: entry.ports().to_vec(),
+            clients: entry.clients().to_vec(),
+            note: entry.note().map(Into::into),
+            source,
+            line: Some(entry.place().line as usize),
+            hits: Hits::default(),
+        }
     }
+
+    /// The entry that it is in a file.
+    pub(super) fn entry(&self) -> Entry {
+        Entry::new(self.pattern.text(), self.action, Place::default())
+            .with_enabled(self.enabled)
+            .with_ports(self.ports.clone())
+            .with_clients(self.clients.clone())
+            .with_note(self.note.as_deref().map(ToOwned::to_owned))
+            .with_name(Some(&self.id).filter(|id| id.is_chosen()).map(ToString::to_string))
+    }
+}
+
+impl RuleId {
+    /// The id of a rule that has not been given one.
+    pub(super) const UNNUMBERED: Self = Self(Id::Numbered(0));
 
     /// Whether the rule brought it along, and did not get it here.
     #[must_use]
     pub fn is_chosen(&self) -> bool {
-        !is_numbered(&self.0)
+        matches!(self.0, Id::Chosen(_))
     }
 
     pub(super) fn numbered(number: u64) -> Self {
-        Self(format!("r{number}").into())
+        Self(Id::Numbered(number))
     }
 
     pub(super) fn chosen(text: &str) -> Result<Self, RuleIdError> {
@@ -186,7 +218,17 @@ impl RuleId {
         if is_numbered(text) {
             return Err(RuleIdError::Reserved(text.to_owned()));
         }
-        Ok(Self(text.into()))
+        Ok(Self(Id::Chosen(text.into())))
+    }
+}
+
+/// Compares with the id as text.
+impl PartialEq<str> for RuleId {
+    fn eq(&self, text: &str) -> bool {
+        match &self.0 {
+            Id::Chosen(own) => **own == *text,
+            Id::Numbered(number) => text.strip_prefix('r').is_some_and(|digits| *digits == *number.to_string()),
+        }
     }
 }
 
@@ -279,7 +321,10 @@ impl Policy {
 
 impl fmt::Display for RuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        match &self.0 {
+            Id::Chosen(text) => f.pad(text),
+            Id::Numbered(number) => f.pad(&format!("r{number}")),
+        }
     }
 }
 
@@ -295,7 +340,7 @@ impl fmt::Display for Source {
 
 impl Serialize for RuleId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.collect_str(self)
     }
 }
 

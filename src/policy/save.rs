@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
+use super::formats::policy_toml;
 use super::layers::{Entry, Layers};
 use super::rule::{Rule, Source};
 use super::store::PolicyError;
@@ -154,29 +155,8 @@ fn set(table: &mut Table, key: &str, mut new: Value) {
 }
 
 fn table_of(rule: &Rule) -> Table {
-    let mut table = Table::new();
+    let mut table = policy_toml::table(&rule.entry());
     table.decor_mut().set_prefix("\n");
-    table["pattern"] = value(rule.pattern.text());
-    table["action"] = value(rule.action.as_str());
-    if !rule.enabled {
-        table["enabled"] = value(false);
-    }
-    if !rule.ports.is_empty() {
-        let ports = rule.ports.iter().map(|ports| match ports.single() {
-            Some(port) => Value::from(i64::from(port)),
-            None => ports.to_string().into(),
-        });
-        table["ports"] = value(ports.collect::<Array>());
-    }
-    if !rule.clients.is_empty() {
-        table["clients"] = value(rule.clients.iter().map(ToString::to_string).collect::<Array>());
-    }
-    if let Some(note) = &rule.note {
-        table["note"] = value(&**note);
-    }
-    if rule.id.is_chosen() {
-        table["id"] = value(rule.id.as_str());
-    }
     table
 }
 
@@ -280,7 +260,7 @@ mod tests {
             for step in moves {
                 let at = |at: usize| {
                     let policy = store.current();
-                    policy.rules().get(at % policy.rules().len().max(1)).map(|rule| Selector::new(rule.id.as_str()))
+                    policy.rules().get(at % policy.rules().len().max(1)).map(|rule| Selector::new(rule.id.to_string()))
                 };
                 let change = match step {
                     Move::Add(name, at) => {

@@ -13,6 +13,7 @@ use super::change::{Applied, Change, ChangeError};
 use super::decision::{Asked, Decision, Subjects};
 use super::dialects::Dialect;
 use super::file::PolicyFile;
+use super::formats::{self, Format};
 use super::layers::{Layers, RuleRefused};
 use super::pattern::PatternError;
 use super::rule::{Rule, RuleIdError, RuleSpec, RuleView, Source};
@@ -58,6 +59,17 @@ pub enum PolicyError {
     /// The id of a rule cannot be used.
     #[error(transparent)]
     Id(#[from] RuleIdError),
+    /// The file is of a format into which changes are not written.
+    #[error(
+        "changes are saved into a policy.toml alone, and {path} is {format}; \
+         `middlebox policy convert --to-format policy-toml` makes one of it"
+    )]
+    Format {
+        /// The file.
+        path: String,
+        /// What it is.
+        format: &'static str,
+    },
     /// The file keeps its rules in a form into which nothing can be inserted without losing its formatting.
     #[error("{path} does not write its rules as `[[rule]]` tables; rewrite it so that changes can be saved into it")]
     Layout {
@@ -188,6 +200,10 @@ impl PolicyStore {
         let document = writer.document.clone().ok_or(PolicyError::NoFile)?;
         let saved = writer.layers.entries.iter().filter(|entry| !entry.removed && entry.rule.source == Source::Live);
         let ids: Vec<_> = saved.map(|entry| entry.rule.id.clone()).collect();
+        let format = formats::detect(document.text(), document.name());
+        if format != Format::POLICY_TOML {
+            return Err(PolicyError::Format { path: document.name().to_owned(), format: format.title() });
+        }
         let text = save::edited(&document, &writer.layers)?;
         let document = Document::new(document.name(), text);
         let chosen = writer.layers.chosen_dialect();

@@ -312,6 +312,7 @@ async fn handshake(
                 version: version_name(connection.protocol_version()).to_owned(),
                 cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned(),
                 alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+                resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);

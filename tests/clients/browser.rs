@@ -48,13 +48,25 @@ async fn a_headless_browser_that_trusts_the_root_shows_the_page() {
     world.lab.drain().await;
 }
 
+/// What a browser would do on its own account, and what asks before the first page.
+const QUIET: [&str; 8] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+];
+
 /// Shows one page without a window, in a home of its own; gives back the page as the browser built it.
 async fn visit(world: &World, browser: &str) -> String {
     let home = world.folder();
     let profile = format!("--user-data-dir={}", home.join("profile").display());
     let proxy = format!("--proxy-server=http://{}", world.lab.proxy_address());
-    let argv = [browser, "--headless", "--no-sandbox", "--disable-gpu", &profile, &proxy, "--dump-dom"];
-    let mut argv: Vec<OsString> = argv.map(OsString::from).to_vec();
+    let argv = [&[browser][..], &QUIET, &[&profile, &proxy, "--dump-dom"]].concat();
+    let mut argv: Vec<OsString> = argv.into_iter().map(OsString::from).collect();
     argv.push(format!("https://{EC_HOST}/").into());
     let set = vec![("HOME".into(), Path::new(home).into())];
     let command = Command { argv, set, time_limit: Some(Duration::from_secs(120)), ..Command::default() };

@@ -198,6 +198,23 @@ async fn what_is_opened_ahead_and_cut_inside_its_handshake_is_unused_too() {
 }
 
 #[tokio::test]
+async fn what_is_cut_before_its_sibling_says_its_first_word_is_unused_once_it_does() {
+    let stage = site().await;
+    let client = stage.client();
+    let mut used = client.tls("site.test").await;
+    let mut ahead = client.connect("site.test:443").await;
+    ahead.send(client.hello("site.test")).await;
+    assert_eq!(ahead.bytes(3).await[..2], [22, 3], "our flight");
+    ahead.close().await;
+    stage.until(|record| record.outcome == Some(Outcome::Refused)).await;
+    used.send(get("site.test", "/")).await;
+    used.answer().await;
+    used.close().await;
+    let outcomes: Vec<_> = stage.records(2).await.iter().map(|record| record.outcome).collect();
+    assert_eq!(outcomes, [Some(Outcome::Accepted), Some(Outcome::Unused)]);
+}
+
+#[tokio::test]
 async fn a_warning_that_the_tls_library_swallows_is_seen_on_the_wire() {
     for (number, name) in
         [(46, "certificate_unknown"), (0, "close_notify"), (42, "bad_certificate"), (90, "user_canceled")]

@@ -230,6 +230,12 @@ async fn connections_are_filtered() {
     let list = client.connections(&filter).await.unwrap();
     assert_eq!((list.records.len(), &list.records[0]["id"], list.truncated), (1, &json!(2), false));
     assert_eq!((list.connections.open, list.connections.total), (1, 4));
+    let har = lab.get("/api/v1/har?host=.okta.com").await;
+    assert_eq!(har.header("content-disposition"), Some("attachment; filename=\"middlebox.har\""));
+    let entries = har.value()["log"]["entries"].as_array().unwrap().clone();
+    let urls: Vec<_> = entries.iter().map(|entry| &entry["request"]["url"]).collect();
+    assert_eq!(urls, ["https://okta.com:443/", "https://acme.okta.com:443/"]);
+    lab.get("/api/v1/har?limit=0").await.problem(400, "bad-request");
     lab.get("/api/v1/connections?limit=0").await.problem(400, "bad-request");
     lab.get("/api/v1/connections?outcome=refusd").await.problem(400, "bad-request");
     lab.get("/api/v1/connections?host=a.*.b").await.problem(422, "bad-pattern");

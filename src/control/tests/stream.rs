@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 
 use super::{Running, Setup};
 use crate::control::wire::NewRule;
-use crate::journal::{End, Outcome};
+use crate::journal::{End, LeafAudit, Outcome, Refusal, Signature};
 use crate::policy::Action;
 
 /// A subscriber, by hand.
@@ -88,6 +88,30 @@ async fn who_comes_back_hears_what_closed_meanwhile() {
     let events = [subscriber.next().await, subscriber.next().await, subscriber.next().await];
     let heard: Vec<_> = events.iter().map(|heard| (heard.event.as_str(), heard.id.as_str())).collect();
     assert_eq!(heard, [("policy", "1"), ("closed", "2"), ("closed", "3")]);
+}
+
+#[tokio::test]
+async fn a_verdict_that_changes_is_told_now_and_to_who_comes_back() {
+    let lab = Setup::new().run().await;
+    let mut subscriber = Subscriber::of(&lab, "").await;
+    assert_eq!(subscriber.next().await.event, "policy");
+    let to = |host: &str| {
+        let recording = lab.journal.open(peer());
+        recording.note(|record| record.destination = Some(format!("{host}:443").parse().unwrap()));
+        recording
+    };
+    let signature = Signature::Alert { number: 46, warning: false };
+    let refusal = Refusal { signature, after_finished: false, judges_late: false, gap: None };
+    let audit = LeafAudit { names_host: true, in_time: true, in_order: true, by_inspection_ca: true };
+    to("pin.example").refused(&refusal, audit, End::client("alert"));
+    let told = subscriber.next().await;
+    assert!(told.event == "closed" && told.data.contains("\"cause\":\"ambiguous\""), "{told:?}");
+    let other = to("www.other.example");
+    other.accepted();
+    let told = subscriber.next().await;
+    assert!(told.event == "revised" && told.data.contains("\"cause\":\"pin-mismatch\""), "{told:?}");
+    let mut again = Subscriber::of(&lab, "Last-Event-ID: 1\r\n").await;
+    assert_eq!((again.next().await.event, again.next().await.event), ("policy".to_owned(), "revised".to_owned()));
 }
 
 #[tokio::test]

@@ -307,6 +307,7 @@ impl Relay<'_> {
             status,
             request_bytes: sent.into_inner(),
             response_bytes: received.into_inner(),
+            began_us: self.recording.moment(begun),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
         step

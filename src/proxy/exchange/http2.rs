@@ -221,6 +221,7 @@ impl Drop for Log {
             status: self.status.get().copied(),
             request_bytes: self.sent.load(Ordering::Relaxed),
             response_bytes: self.received.load(Ordering::Relaxed),
+            began_us: self.pen.moment(self.begun),
             took_us: u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
     }
