@@ -384,8 +384,8 @@ mod tests {
         }
         let now = OffsetDateTime::now_utc();
         let ending = Origin::new().valid(-90, 2).der();
-        assert!(stale_at(&ending, now + days(90), now) < now + days(3));
-        assert_eq!(stale_at(&ending, now + days(1), now), now + days(1));
-        assert_eq!(stale_at(&origin, now + days(90), now), now + days(90));
+        assert!(stale_at(*validity(&ending).end(), now + days(90), now) < now + days(3));
+        assert_eq!(stale_at(*validity(&ending).end(), now + days(1), now), now + days(1));
+        assert_eq!(stale_at(*validity(&origin).end(), now + days(90), now), now + days(90));
     }
 }

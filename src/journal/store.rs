@@ -388,6 +388,10 @@ impl Pen {
         self.note(|record| {
             record.exchange_count += 1;
             if record.exchanges.len() < limit {
+                // Most connections carry one, and may be idle for long behind it.
+                if record.exchanges.is_empty() {
+                    record.exchanges.reserve_exact(1);
+                }
                 record.exchanges.push(describe());
             }
         });

@@ -33,6 +33,9 @@ const JUDGEMENT: Duration = Duration::from_millis(500);
 /// How many origins are remembered.
 const ORIGINS: usize = 4096;
 
+/// For how many origins a session is kept that can be resumed. Each holds the origin's chain once for each ticket.
+const SESSIONS: usize = 256;
+
 /// How many lists of protocols are remembered.
 const CONFIGS: usize = 64;
 
@@ -149,7 +152,7 @@ impl Upstream {
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_client_cert_resolver(Arc::new(answering));
-        prototype.resumption = Resumption::in_memory_sessions(1024);
+        prototype.resumption = Resumption::in_memory_sessions(SESSIONS);
         if let Some(keylog) = &config.keylog {
             prototype.key_log = Arc::clone(keylog);
         }
