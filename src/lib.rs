@@ -14,3 +14,5 @@ pub mod report;
 pub mod scenario;
 pub mod simulation;
 pub mod source;
+pub mod trial;
+pub mod verify;

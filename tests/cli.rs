@@ -5,6 +5,10 @@
 mod bypass;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/verify.rs"]
+mod verify;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -45,11 +49,14 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["up"],
         &["run"],
+        &["exec"],
+        &["audit"],
         &["enroll"],
+        &["verify"],
         &["bypass"],
         &["bypass", "list"],
         &["bypass", "add"],

@@ -8,6 +8,10 @@ use support::stage;
 
 #[path = "proxy/addresses.rs"]
 mod addresses;
+#[path = "proxy/after_finished.rs"]
+mod after_finished;
+#[path = "proxy/agreement.rs"]
+mod agreement;
 #[path = "proxy/changes.rs"]
 mod changes;
 #[path = "proxy/cut.rs"]
@@ -22,9 +26,15 @@ mod first_bytes;
 mod hang_ups;
 #[path = "proxy/http1.rs"]
 mod http1;
+#[path = "proxy/http2.rs"]
+mod http2;
 #[path = "proxy/limits.rs"]
 mod limits;
 #[path = "proxy/negotiation.rs"]
 mod negotiation;
 #[path = "proxy/real_curl.rs"]
 mod real_curl;
+#[path = "proxy/silence.rs"]
+mod silence;
+#[path = "proxy/undecryptable.rs"]
+mod undecryptable;

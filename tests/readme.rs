@@ -77,15 +77,76 @@ fn every_scenario_stands_in_it_with_its_own_words() {
 
 #[test]
 fn the_commands_that_it_names_exist() {
-    for command in ["run", "up", "bypass", "ca"] {
+    for command in ["run", "up", "exec", "audit", "bypass", "watch", "ca"] {
         assert!(readme().contains(&format!("middlebox {command}")), "{command}");
         let (help, code) = middlebox(&[command, "--help"]);
         assert_eq!(code, 0, "{help}");
     }
-    for (command, flag) in [("up", "--simulate"), ("up", "--ready-file"), ("up", "--policy"), ("run", "--junit")] {
+    for (command, flag) in [
+        ("up", "--simulate"),
+        ("up", "--ready-file"),
+        ("up", "--policy"),
+        ("run", "--junit"),
+        ("exec", "--expect"),
+        ("audit", "--baseline"),
+        ("audit", "--fail-on"),
+    ] {
         assert!(readme().contains(flag), "{flag}");
         assert!(middlebox(&[command, "--help"]).0.contains(flag), "{command} {flag}");
     }
+}
+
+/// Lines with a comment `# exec:` or `# audit:` above them run as they stand, and end as the comment says.
+#[test]
+fn the_lines_of_exec_and_audit_run_as_they_stand() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: this machine has no curl");
+        return;
+    }
+    let readme = readme();
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_middlebox"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
+    let (mut comment, mut count) = ("", 0);
+    for line in readme.lines() {
+        if line.starts_with("# ") {
+            comment = line;
+        }
+        if !line.starts_with("middlebox exec ") && !line.starts_with("middlebox audit ") {
+            continue;
+        }
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-c", line]).current_dir(folder.path()).env("PATH", &path).output().unwrap();
+        let expected = match comment {
+            _ if line.contains("--expect") => 0,
+            comment if comment.contains("exit code 1") => 1,
+            comment if comment.contains("a pinned client refuses") => 90,
+            _ => 0,
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{comment}\n{line}\n{said}");
+        count += 1;
+    }
+    assert!(count >= 6, "{count} lines");
+    assert!(folder.path().join("works.xml").exists());
+}
+
+#[test]
+fn the_rehearsals_that_it_shows_run_as_they_stand() {
+    let readme = readme();
+    let (_, rest) = readme.split_once("## Rehearse a bypass list").unwrap();
+    let (_, rest) = rest.split_once("```sh\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let mut count = 0;
+    for line in commands.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('\'')).collect();
+        let (said, code) = middlebox(&words[1..]);
+        // The check is of a list that misses a host, which is its point.
+        assert_eq!(code, i32::from(words[2] == "check"), "{line}\n{said}");
+        assert!(said.contains("acme.mtls.okta.com"), "{line}\n{said}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
 }
 
 #[test]

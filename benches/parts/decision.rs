@@ -7,9 +7,8 @@ const RULES: [usize; 4] = [0, 10, 1_000, 100_000];
 
 /// Rules of which only the last is for `wanted.example`.
 fn store(rules: usize) -> PolicyStore {
-    let mut command_line: Vec<_> = (1..rules)
-        .map(|number| RuleSpec::new(format!("*.site{number}.example"), Action::Bypass))
-        .collect();
+    let mut command_line: Vec<_> =
+        (1..rules).map(|number| RuleSpec::new(format!("*.site{number}.example"), Action::Bypass)).collect();
     if rules > 0 {
         command_line.push(RuleSpec::new("*.wanted.example", Action::Bypass));
     }

@@ -37,9 +37,7 @@ fn next_host() -> Host {
 #[divan::bench(args = PROFILES)]
 fn by_name(bencher: Bencher<'_, '_>, profile: &str) {
     let (authority, runtime) = (authority(profile), runtime());
-    bencher
-        .with_inputs(next_host)
-        .bench_values(|host| runtime.block_on(authority.forge(&host, None)).unwrap());
+    bencher.with_inputs(next_host).bench_values(|host| runtime.block_on(authority.forge(&host, None)).unwrap());
 }
 
 /// A new host, after its origin's certificate.

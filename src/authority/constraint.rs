@@ -10,8 +10,8 @@ use thiserror::Error;
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::der::{self, tag};
 use crate::net::Host;
+use crate::net::der::{self, tag};
 
 /// What a constrained CA may sign for: a domain with every name below it, or a network.
 ///

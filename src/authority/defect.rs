@@ -100,7 +100,7 @@ impl Defect {
 
     /// The name, as `--defect` takes it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::SelfSigned => "self-signed",
             Self::UnknownCa => "unknown-ca",

@@ -8,13 +8,13 @@ use time::{Duration, OffsetDateTime};
 use super::ca::BACKDATE;
 use super::constraint::Constraints;
 use super::defect::{Defect, Shown};
-use super::der::{self, Elements, tag};
 use super::fault::OriginFault;
 use super::names::{self, Keep};
 use super::origin::{Copied, OriginLeaf};
 use super::rules::{ExtendedKeyUsage, KeyUsage, Leaf, LeafConstraints, LeafKey, San, Serial, Subject, Validity};
 use super::sign::{self, Clock, Draft, SignError, id_ce, purpose, usage};
 use crate::net::Host;
+use crate::net::der::{self, Elements, tag};
 
 /// The life of a leaf that has no origin to copy dates from.
 const DAYS_BY_NAME_ALONE: i64 = 90;

@@ -5,9 +5,9 @@ use x509_parser::oid_registry;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::der::{self, tag};
 use super::rules::LeafKey;
 use super::sign;
+use crate::net::der::{self, tag};
 
 /// The parts of an origin's leaf that profiles copy, each as the bytes it had.
 pub(super) struct OriginLeaf {

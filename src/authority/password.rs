@@ -16,8 +16,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use super::der::{self, Element, Elements, tag};
 use super::error::CaError;
+use crate::net::der::{self, Element, Elements, tag};
 
 /// The longest password that is read.
 const MAX_BYTES: u64 = 4096;

@@ -15,7 +15,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::der::{self, Elements, tag};
+use crate::net::der::{self, Elements, tag};
 
 /// A certificate could not be made.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

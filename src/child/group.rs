@@ -28,6 +28,18 @@ impl Group {
         asked.is_ok()
     }
 
+    /// Passes a signal on. One that the terminal sends reaches who shares our group by itself.
+    pub(super) fn pass_on(&self, number: i32) {
+        const FROM_TERMINAL: [Signal; 2] = [Signal::INT, Signal::QUIT];
+        let (Some(leader), Some(signal)) = (self.leader, Signal::from_named_raw(number)) else { return };
+        // Who has ended in this moment needs no signal.
+        let _ = match self.own {
+            true => kill_process_group(leader, signal),
+            false if FROM_TERMINAL.contains(&signal) => Ok(()),
+            false => kill_process(leader, signal),
+        };
+    }
+
     /// Ends what is left of the group, once: the number may be another's later.
     pub(super) fn kill(&mut self) {
         if let Some(leader) = self.leader.take().filter(|_| self.own) {
@@ -46,6 +58,8 @@ impl Group {
     pub(super) fn terminate(&self) -> bool {
         false
     }
+
+    pub(super) fn pass_on(&self, _: i32) {}
 
     pub(super) fn kill(&mut self) {}
 }

@@ -2,6 +2,8 @@
 
 mod exit;
 mod group;
+mod java;
+mod signals;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,9 @@ use tokio::time::{Instant, sleep, timeout};
 use self::group::Group;
 
 pub use self::exit::{NOT_EXECUTABLE, NOT_FOUND, OUR_FAILURE, SIGNALLED, TIMED_OUT};
-pub use self::surroundings::{Kind, Surroundings, VARIABLES, Variable};
+pub use self::java::{JAVA_STORE_PASSWORD, java_store};
+pub use self::signals::Signals;
+pub use self::surroundings::{ClientTrust, Kind, Surroundings, VARIABLES, Variable};
 
 /// How much of each captured stream is kept; the rest is read and dropped, so that the child never waits for us.
 pub const MAX_CAPTURED: usize = 1 << 20;
@@ -59,6 +63,8 @@ pub enum Output {
     /// Where that is a terminal, the child stays in our process group, which is the one that may read from the
     /// terminal and that Ctrl-C reaches. Only the child itself is then ended, not what it started.
     Inherited,
+    /// As [`Output::Inherited`], but what it says goes to our standard error alone, so that standard output is free.
+    ToStderr,
 }
 
 /// How a child ended, and what it said.
@@ -126,6 +132,19 @@ pub enum ChildError {
 /// # Errors
 /// See [`ChildError`]; a program that is missing or cannot be run is no error but a [`Status`].
 pub async fn run(command: &Command) -> Result<ChildOutcome, ChildError> {
+    perform(command, None).await
+}
+
+/// As [`run`], and passes on the signals that are sent to us meanwhile, as `env` and `timeout` do: what the child does
+/// with them is its own affair.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_signals(command: &Command, signals: &mut Signals) -> Result<ChildOutcome, ChildError> {
+    perform(command, Some(signals)).await
+}
+
+async fn perform(command: &Command, signals: Option<&mut Signals>) -> Result<ChildOutcome, ChildError> {
     let (program, arguments) = command.argv.split_first().ok_or(ChildError::Empty)?;
     // Without this look, a missing folder and a missing program are the same error.
     if let Some(folder) = command.folder.as_ref().filter(|folder| !folder.is_dir()) {
@@ -142,9 +161,11 @@ pub async fn run(command: &Command) -> Result<ChildOutcome, ChildError> {
     if let Some(folder) = &command.folder {
         prepared.current_dir(folder);
     }
-    if command.output == Output::Captured {
-        prepared.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    }
+    match command.output {
+        Output::Captured => prepared.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Output::Inherited => &mut prepared,
+        Output::ToStderr => prepared.stdout(io::stderr()),
+    };
     #[cfg(unix)]
     if own_group {
         prepared.process_group(0);
@@ -168,7 +189,7 @@ pub async fn run(command: &Command) -> Result<ChildOutcome, ChildError> {
         tokio::pin!(reading);
         let mut read = false;
         let ended = {
-            let ending = end(&mut child, &group, command.time_limit);
+            let ending = end(&mut child, &group, command.time_limit, signals);
             tokio::pin!(ending);
             loop {
                 tokio::select! {
@@ -189,15 +210,33 @@ pub async fn run(command: &Command) -> Result<ChildOutcome, ChildError> {
 }
 
 /// Waits for the end, and brings it about at the time limit.
-async fn end(child: &mut tokio::process::Child, group: &Group, limit: Option<Duration>) -> io::Result<Status> {
-    let Some(limit) = limit else {
-        return child.wait().await.map(of_system);
+async fn end(
+    child: &mut tokio::process::Child,
+    group: &Group,
+    limit: Option<Duration>,
+    mut signals: Option<&mut Signals>,
+) -> io::Result<Status> {
+    let limit = async {
+        match limit {
+            Some(limit) => sleep(limit).await,
+            None => std::future::pending().await,
+        }
     };
-    tokio::select! {
-        // Who ends by itself in the last moment has ended by itself.
-        biased;
-        ended = child.wait() => return ended.map(of_system),
-        () = sleep(limit) => {}
+    tokio::pin!(limit);
+    loop {
+        let signal = async {
+            match &mut signals {
+                Some(signals) => signals.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Who ends by itself in the last moment has ended by itself.
+            biased;
+            ended = child.wait() => return ended.map(of_system),
+            number = signal => group.pass_on(number),
+            () = &mut limit => break,
+        }
     }
     if group.terminate() && timeout(GRACE, child.wait()).await.is_ok() {
         return Ok(Status::TimedOut);

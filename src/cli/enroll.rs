@@ -177,6 +177,7 @@ fn words_of_refusal(cause: RefusalCause) -> &'static str {
         RefusalCause::Expired => "its validity is over",
         RefusalCause::NotYetValid => "its validity has not begun",
         RefusalCause::PinMismatch => "its key is none of those pinned",
+        RefusalCause::RevocationUnknown => "nobody could be asked whether it has been revoked",
         RefusalCause::Policy => "it breaks a rule for certificates",
     }
 }
@@ -186,6 +187,7 @@ fn words_of(name: CallName) -> &'static str {
         CallName::OrganizationStatus => "organization status",
         CallName::CanonicalOrganization => "organization status at its own domain",
         CallName::SignIn => "sign-in page",
+        CallName::SignInScript => "script of the sign-in page",
         CallName::SignInForm => "sign-in",
         CallName::SignInCallback => "back to the application",
         CallName::Token => "token",
@@ -222,6 +224,9 @@ fn mends(enrollment: &Enrollment, by_proxy: bool) -> Vec<String> {
         }
         RefusalCause::Expired | RefusalCause::NotYetValid => {
             vec!["compare the clocks of this machine and of who made the certificate".to_owned(), exclude]
+        }
+        RefusalCause::RevocationUnknown => {
+            vec![format!("let those hosts through, over plain HTTP on port 80: {}", refusal.detail)]
         }
         RefusalCause::WrongHost | RefusalCause::Policy => vec![exclude],
     }

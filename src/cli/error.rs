@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::exit;
 use crate::authority::{CaError, ProfileError};
+use crate::child::ChildError;
 use crate::control::{ClientError, ControlError};
 use crate::lab::LabError;
 use crate::policy::{PatternError, PolicyError};
@@ -16,6 +17,7 @@ use crate::report::{JunitError, WriteError};
 use crate::scenario::RunError;
 use crate::simulation::SimulationError;
 use crate::source::{Document, DocumentError, PlaceError};
+use crate::trial::TrialError;
 
 const TOKEN_HELP: &str = "give the token in a file with --control-token-file, or in the variable MIDDLEBOX_TOKEN";
 
@@ -83,6 +85,7 @@ impl CliError {
                 if matches!(error, CaError::Write { .. }) { exit::ENVIRONMENT } else { exit::USAGE }
             }
             Self::Client(error) => of_client(error),
+            Self::Run(RunError::Loopback(_)) => exit::ENVIRONMENT,
             Self::Lab(error) | Self::Run(RunError::Lab(error)) if error.is_environment() => exit::ENVIRONMENT,
             Self::Usage { .. }
             | Self::Document(_)
@@ -164,6 +167,18 @@ impl CliError {
             LabError::Policy(PolicyError::Document(_)) => Some("a policy file is written like this:\n\n    default = \"inspect\"\n\n    [[rule]]\n    pattern = \"*.okta.com\"\n    action  = \"bypass\"\n".to_owned()),
             LabError::OriginCa { .. } => Some("--origin-ca takes a PEM file with at least one certificate".to_owned()),
             _ => None,
+        }
+    }
+}
+
+impl From<TrialError> for CliError {
+    fn from(error: TrialError) -> Self {
+        match error {
+            TrialError::Lab(error) => error.into(),
+            TrialError::Browser(error) => Self::environment(error.to_string()),
+            TrialError::Word(error) => Self::usage(error.to_string()),
+            TrialError::Child(error @ ChildError::Empty) => Self::usage(error.to_string()),
+            TrialError::Child(error) => Self::environment(error.to_string()),
         }
     }
 }

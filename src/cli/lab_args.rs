@@ -1,4 +1,4 @@
-//! The flags of every command that starts a lab.
+//! The flags of a command that starts a lab and stays.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,21 +8,16 @@ use ipnet::IpNet;
 
 use super::address::{self, Control};
 use super::error::CliError;
-use super::rule_args::RuleArgs;
-use super::shipped;
+use super::forging_args::{DefectArgs, ForgingArgs};
+use super::origin_args::OriginArgs;
+use super::policy_args::PolicyArgs;
 use super::state_folder::StateArgs;
 use super::token::TokenArgs;
 use super::words::words;
-use crate::authority::Permit;
-use crate::lab::{CaSource, ClientCertRule, LabConfig, ParentRule, acme};
-use crate::net::{Destination, ResolveEntry};
-use crate::policy::{Action, Dialect, OnChange, PolicyConfig};
-use crate::proxy::{Authenticate, Credentials};
-use crate::scenario;
-use crate::simulation::OriginSpec;
-
-/// What `--simulate` means without a value.
-const ACME: &str = "okta";
+use crate::lab::{CaSource, LabConfig};
+use crate::net::Destination;
+use crate::policy::OnChange;
+use crate::proxy::{Authenticate, Credentials, DecideAt};
 
 // What was typed; nothing is read yet. `config` reads the files and makes a lab's configuration of it.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,22 +54,16 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "FILE", help_heading = "Serving")]
     pub(super) ready_file: Option<PathBuf>,
 
-    /// What is done with hosts that no rule matches [default: as the dialect's product does]
-    #[arg(long, value_name = "ACTION", value_parser = words::<Action>(["inspect", "bypass", "block"]), help_heading = "Policy")]
-    default: Option<Action>,
-
     #[command(flatten)]
-    rules: RuleArgs,
+    policy: PolicyArgs,
 
-    /// Read further rules from this file, and again whenever it changes
+    /// When rules are compared with a TLS connection
     ///
-    /// A change that does not read is reported, and the running policy stays.
-    #[arg(long, value_name = "FILE", help_heading = "Policy")]
-    policy: Option<PathBuf>,
-
-    /// Read patterns as this product does [default: what the policy file says, else middlebox]
-    #[arg(long, value_name = "NAME", value_parser = words::<Dialect>(Dialect::all().map(Dialect::name)), help_heading = "Policy")]
-    dialect: Option<Dialect>,
+    /// request: before the client's hello is read, when only the host that it asked for is known, or the address on a
+    /// transparent port. hello: once the SNI is known. certificate: once the origin has shown its certificate. These are
+    /// Squid's three `ssl_bump` steps; a dialect that does not look at the name in question does not change.
+    #[arg(long, value_name = "WHEN", default_value = "hello", value_parser = words::<DecideAt>(["request", "hello", "certificate"]), hide_possible_values = false, help_heading = "Policy")]
+    decide_at: DecideAt,
 
     /// What happens to open connections when a rule changes
     ///
@@ -84,77 +73,24 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "HOW", default_value = "new-only", value_parser = words::<OnChange>(["new-only", "drain", "kill"]), hide_possible_values = false, help_heading = "Policy")]
     on_change: OnChange,
 
-    /// Forge certificates as this product does: a name, or the path of a profile
-    #[arg(long, value_name = "NAME", default_value = "generic", help_heading = "Certificates")]
-    profile: String,
+    #[command(flatten)]
+    forging: ForgingArgs,
 
-    /// Sign with a CA of your own: its certificate, PEM, with its chain behind it
-    #[arg(long, value_name = "FILE", requires = "ca_key", help_heading = "Certificates")]
-    ca_cert: Option<PathBuf>,
-
-    /// The private key of --ca-cert, PEM
-    #[arg(long, value_name = "FILE", requires = "ca_cert", help_heading = "Certificates")]
-    ca_key: Option<PathBuf>,
-
-    /// The password of an encrypted --ca-key: the first line of this file
-    #[arg(long, value_name = "FILE", requires = "ca_key", help_heading = "Certificates")]
-    ca_key_password_file: Option<PathBuf>,
-
-    /// Let the CA sign for this domain or network alone; repeatable
-    ///
-    /// Written into a new CA as X.509 name constraints, so that a trusted test CA cannot sign for the rest of the
-    /// internet. Hosts outside are bypassed, and recorded so. Without this flag an existing CA keeps what it was made
-    /// with; `middlebox ca renew --permit` changes it.
-    #[arg(long, value_name = "DOMAIN", conflicts_with = "ca_cert", help_heading = "Certificates")]
-    permit: Vec<Permit>,
+    #[command(flatten)]
+    defect: DefectArgs,
 
     #[command(flatten)]
     state: StateArgs,
 
-    /// Trust the CAs in this PEM file for origins, too; repeatable
-    #[arg(long, value_name = "FILE", help_heading = "Origins")]
-    origin_ca: Vec<PathBuf>,
+    #[command(flatten)]
+    origins: OriginArgs,
 
-    /// Reach HOST at PORT under another address, as with curl; repeatable
+    /// Where it stays open why a client refused a host, pass its next connection there through, once
     ///
-    /// HOST may be `*`, or `*.example.com` for every name below. ADDR may be several, separated by commas, and may carry a port of its own:
-    /// `acme.okta.com:443:127.0.0.1:8443`.
-    #[arg(long, value_name = "HOST:PORT:ADDR", help_heading = "Origins")]
-    resolve: Vec<ResolveEntry>,
-
-    /// Go out through a proxy of your own network, bypassed connections as well; repeatable, the first match counts
-    ///
-    /// `http://`, `https://` or `socks5://`, with `user:password@` where it asks; `direct` goes without. A pattern before
-    /// it says for which hosts: `--parent '*.corp.example=direct' --parent http://proxy.corp.example:3128`.
-    #[arg(long, value_name = "[PATTERN=]URL|direct", help_heading = "Origins")]
-    parent: Vec<ParentRule>,
-
-    /// Trust the CAs in this PEM file for parents over TLS, too; repeatable
-    #[arg(long, value_name = "FILE", help_heading = "Origins")]
-    parent_ca: Vec<PathBuf>,
-
-    /// Show this client certificate to origins that ask for one: PEM, with its key; repeatable
-    #[arg(long, value_name = "HOST=FILE", help_heading = "Origins")]
-    client_cert: Vec<ClientCertRule>,
-
-    /// Simulate the origins, so that no internet is needed
-    ///
-    /// Alone, or as `okta`: the organization acme.okta.com with acme.mtls.okta.com, acme.oktapreview.com and its custom
-    /// domain login.acme.example; intranet.acme.example; echo.acme.example. With a scenario file, or the name of a
-    /// shipped scenario: its origins.
-    #[arg(
-        long,
-        value_name = "SCENARIO|PACK",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = ACME,
-        help_heading = "Origins"
-    )]
-    simulate: Option<String>,
-
-    /// Let one upstream connection serve several clients, which appliances do not
-    #[arg(long, help_heading = "Origins")]
-    pool: bool,
+    /// A client that refuses its first host never gets to the others, whose connections would decide; and one that
+    /// fails past the middlebox too does not fail for the certificate. The record says that it was a probe.
+    #[arg(long, help_heading = "Diagnosis")]
+    probe: bool,
 
     /// Let clients in this network use the proxy, beside this machine; repeatable
     #[arg(long, value_name = "CIDR", value_parser = address::network, help_heading = "Access")]
@@ -186,70 +122,40 @@ pub(super) struct LabArgs {
 impl LabArgs {
     /// The CA of the user's own where there is one, else that in the state folder.
     pub(super) fn kept_ca(&self) -> Result<CaSource, CliError> {
-        match (&self.ca_cert, &self.ca_key) {
-            (Some(certificate), Some(key)) => {
-                let password = self.ca_key_password_file.clone();
-                Ok(CaSource::External { certificate: certificate.clone(), key: key.clone(), password })
-            }
-            _ => Ok(CaSource::State(self.state.folder()?)),
-        }
+        self.forging.own_ca().map_or_else(|| Ok(CaSource::State(self.state.folder()?)), Ok)
     }
 
     /// The configuration of a lab that listens at `listen` and `control` where the flags do not say otherwise.
     pub(super) fn config(&self, ca: CaSource, listen: SocketAddr, control: Control) -> Result<LabConfig, CliError> {
-        let credentials = self.proxy_auth.as_deref().map(Credentials::read).transpose()?;
-        let simulate = self.simulate.as_deref().map(simulated).transpose()?.unwrap_or_default();
-        Ok(LabConfig {
+        let mut config = LabConfig {
             listen: self.listen.unwrap_or(listen),
             control: match self.control.unwrap_or(control) {
                 Control::Off => None,
                 Control::At(address) => Some(address),
             },
             control_token: self.token.token()?,
-            policy: PolicyConfig {
-                dialect: self.dialect,
-                default: self.default,
-                command_line: self.rules.rules.clone(),
-                file: self.policy.clone(),
-            },
-            profile: self.profile.clone(),
+            policy: self.policy.config(),
             ca,
-            permits: self.permit.clone(),
-            origin_ca: self.origin_ca.clone(),
-            resolve: self.resolve.clone(),
-            simulate,
-            parents: self.parent.clone(),
-            parent_ca: self.parent_ca.clone(),
-            client_certs: self.client_cert.clone(),
+            defect: self.defect.defect,
             transparent: self.transparent,
             forward: self.forward.clone(),
             authenticate: self.authenticate,
+            decide_at: self.decide_at,
             on_change: self.on_change,
             allow_clients: self.allow_client.clone(),
-            credentials,
-            pool: self.pool,
+            credentials: self.proxy_auth.as_deref().map(Credentials::read).transpose()?,
+            probe: self.probe,
             keylog: self.keylog.clone(),
             grace: self.grace,
             ..LabConfig::default()
-        })
+        };
+        self.forging.apply(&mut config);
+        self.origins.apply(&mut config)?;
+        Ok(config)
     }
 
     /// Whether clients have to give a password.
     pub(super) fn demands_password(&self) -> bool {
         self.proxy_auth.is_some()
     }
-}
-
-fn simulated(what: &str) -> Result<Vec<OriginSpec>, CliError> {
-    if what == ACME {
-        return Ok(acme());
-    }
-    let scenario = shipped::scenario(what, &[ACME])?;
-    let origins = scenario::origins(&scenario);
-    if origins.is_empty() {
-        let help = "add an `[[origin]]` to it, or use --simulate alone for the organization acme.okta.com";
-        let message = format!("{} has no origin to simulate", scenario.document.name());
-        return Err(CliError::usage(message).with_help(help));
-    }
-    Ok(origins)
 }

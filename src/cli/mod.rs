@@ -4,17 +4,24 @@
 //! How it went is said by [`exit`] codes alone.
 
 mod address;
+mod audit;
 mod bypass;
 mod ca;
 mod client_environment;
 mod completions;
+mod control_args;
 mod enroll;
 mod error;
+mod exec;
 pub mod exit;
+mod forging_args;
 mod guide;
 mod lab_args;
 mod logging;
+mod origin_args;
 mod pins;
+mod policy;
+mod policy_args;
 mod ready;
 mod rule_args;
 mod run;
@@ -23,7 +30,10 @@ mod signal;
 mod state_folder;
 mod token;
 mod traffic;
+mod trial_args;
 mod up;
+mod verify;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -51,8 +61,13 @@ struct Cli {
 enum Command {
     Up(Box<up::Args>),
     Run(run::Args),
+    Exec(Box<exec::Args>),
+    Audit(Box<audit::Args>),
     Enroll(enroll::Args),
+    Verify(verify::Args),
     Bypass(bypass::Args),
+    Watch(watch::Args),
+    Policy(Box<policy::Args>),
     Ca(ca::Args),
     Completions(completions::Args),
 }
@@ -95,8 +110,13 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
     match command {
         Command::Up(args) => wait_for(up::up(*args)),
         Command::Run(args) => wait_for(run::run(args)),
+        Command::Exec(args) => wait_for(exec::exec(*args)),
+        Command::Audit(args) => wait_for(audit::audit(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
+        Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
+        Command::Watch(args) => wait_for(watch::watch(args)),
+        Command::Policy(args) => policy::policy(*args),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),
     }

@@ -7,15 +7,29 @@ use crate::scenario::Scenario;
 use crate::source::{Document, DocumentError, did_you_mean};
 
 /// The scenarios that come with the program, by the names of their files.
-const SHIPPED: [(&str, &str); 11] = [
+const SHIPPED: &[(&str, &str)] = &[
     ("h01-exact-domain", include_str!("../../scenarios/h01-exact-domain.toml")),
+    ("h02-one-label", include_str!("../../scenarios/h02-one-label.toml")),
     ("h03-preview-domain", include_str!("../../scenarios/h03-preview-domain.toml")),
     ("h04-custom-domain-only", include_str!("../../scenarios/h04-custom-domain-only.toml")),
     ("h05-custom-domain-forgotten", include_str!("../../scenarios/h05-custom-domain-forgotten.toml")),
     ("h06-rule-below-inspect-all", include_str!("../../scenarios/h06-rule-below-inspect-all.toml")),
     ("h07-bypass-by-address", include_str!("../../scenarios/h07-bypass-by-address.toml")),
+    ("h08-range-in-url-list", include_str!("../../scenarios/h08-range-in-url-list.toml")),
+    ("h09-decided-before-the-sni", include_str!("../../scenarios/h09-decided-before-the-sni.toml")),
+    ("h10-another-sni", include_str!("../../scenarios/h10-another-sni.toml")),
+    ("h11-certificate-name", include_str!("../../scenarios/h11-certificate-name.toml")),
+    ("h12-direct-is-not-bypassed", include_str!("../../scenarios/h12-direct-is-not-bypassed.toml")),
+    ("h13-localhost-to-the-proxy", include_str!("../../scenarios/h13-localhost-to-the-proxy.toml")),
     ("h14-proxy-authentication", include_str!("../../scenarios/h14-proxy-authentication.toml")),
+    ("h15-two-proxy-settings", include_str!("../../scenarios/h15-two-proxy-settings.toml")),
+    ("h16-revocation-blocked", include_str!("../../scenarios/h16-revocation-blocked.toml")),
     ("h17-root-installed", include_str!("../../scenarios/h17-root-installed.toml")),
+    ("h19-user-not-identified", include_str!("../../scenarios/h19-user-not-identified.toml")),
+    ("h22-cdn-forgotten", include_str!("../../scenarios/h22-cdn-forgotten.toml")),
+    ("h24-another-path", include_str!("../../scenarios/h24-another-path.toml")),
+    ("h27-url-in-squid-list", include_str!("../../scenarios/h27-url-in-squid-list.toml")),
+    ("h27-url-in-zscaler-list", include_str!("../../scenarios/h27-url-in-zscaler-list.toml")),
     ("h28-old-connection", include_str!("../../scenarios/h28-old-connection.toml")),
     ("okta-verify-beside-curl", include_str!("../../scenarios/okta-verify-beside-curl.toml")),
     ("okta-verify-enrollment", include_str!("../../scenarios/okta-verify-enrollment.toml")),

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::problem::{Problem, ProblemKind};
 use super::server::Shared;
 use super::wire::{ConnectionCounts, Status};
-use super::{connections, events, guard, page, policy};
+use super::{connections, events, guard, metrics, openapi, page, policy, rehearse};
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     let rules = get(policy::rules).post(policy::add).patch(policy::switch_selected).delete(policy::remove_selected);
@@ -20,14 +20,18 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(page::page))
         .route("/ca.pem", get(page::ca_pem))
         .route("/ca.crt", get(page::ca_der))
+        .route("/proxy.pac", get(rehearse::pac))
         .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/readyz", get(readyz))
         .route("/api/v1/status", get(status))
         .route("/api/v1/policy", get(policy::policy).patch(policy::set_default))
         .route("/api/v1/policy/rules", rules)
         .route("/api/v1/policy/rules/{id}", rule)
         .route("/api/v1/policy/save", post(policy::save))
-        .route("/api/v1/decide", get(policy::decide))
+        .route("/api/v1/decide", get(policy::decide).post(rehearse::decide))
+        .route("/api/v1/check", post(rehearse::check_products))
         .route("/api/v1/connections", get(connections::connections))
         .route("/api/v1/connections/{id}", get(connections::connection).delete(connections::kill))
         .route("/api/v1/events", get(events::events))

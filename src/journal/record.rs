@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::{DecisionKind, Diagnosis, Outcome};
 use crate::net::{CertificateFacts, ClientHello, Destination, Way};
+use crate::policy::Standing;
 
 /// Everything known about one client connection; filled stage by stage, complete when the connection has ended.
 ///
@@ -66,6 +67,24 @@ impl ConnectionRecord {
     pub fn host(&self) -> Option<String> {
         let sni = self.hello.as_ref().and_then(|hello| hello.sni.clone());
         sni.or_else(|| self.destination.as_ref().map(|destination| destination.host.to_string()))
+    }
+
+    /// How a connection that may still be open turns out as it stands.
+    #[must_use]
+    pub fn outcome_so_far(&self) -> Outcome {
+        self.outcome.unwrap_or_else(|| match self.decision.as_ref().map(|decision| decision.action) {
+            Some(DecisionKind::Bypass) => Outcome::Bypassed,
+            Some(DecisionKind::Block) => Outcome::Blocked,
+            Some(DecisionKind::Plain) => Outcome::Plain,
+            Some(DecisionKind::Inspect) if self.stages.first_byte.is_some() => Outcome::Accepted,
+            Some(DecisionKind::Inspect) | None => Outcome::Unused,
+        })
+    }
+
+    /// The pattern of the rule that decided, or `default`; none where nothing was decided.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.decision.as_ref().map(|decision| decision.rule.as_deref().unwrap_or("default"))
     }
 }
 
@@ -125,6 +144,10 @@ pub struct DecisionFacts {
     pub subject: Option<String>,
     /// The decision in one sentence.
     pub why: String,
+    /// How well it is known that the product whose dialect decided would decide like this.
+    pub standing: Standing,
+    /// What was assumed where that is not established.
+    pub assumptions: Vec<String>,
     /// The epoch of the policy that decided.
     pub epoch: u64,
 }
@@ -171,6 +194,8 @@ pub struct ForgedFacts {
     pub mirrored: &'static str,
     /// `inspection-ca`, `untrusted-ca` or `itself`.
     pub signed_by: &'static str,
+    /// In what it is wrong on request: the name of the defect.
+    pub defect: Option<&'static str>,
     /// Whether it was made for an earlier connection.
     pub cached: bool,
 }

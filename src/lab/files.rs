@@ -2,11 +2,15 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
 use super::{CaSource, LabError};
 use crate::authority::{InspectionCa, Profile};
+use crate::child::{ClientTrust, java_store};
 
 /// Files with public certificates only; keys are never among them. Those in a temporary folder go with the lab.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct TrustFiles {
     folder: TempDir,
     /// In PEM: the inspection root, and that of the simulated internet.
     roots: (String, Option<String>),
+    /// In PEM: the CAs that are trusted for origins in addition.
+    others: String,
 }
 
 impl TrustFiles {
@@ -26,6 +32,7 @@ impl TrustFiles {
         profile: &Profile,
         ca: &InspectionCa,
         public_root: Option<&str>,
+        others: String,
     ) -> Result<Self, LabError> {
         let folder = tempfile::Builder::new().prefix("middlebox-").tempdir().map_err(|error| LabError::Write {
             path: std::env::temp_dir().display().to_string(),
@@ -37,17 +44,17 @@ impl TrustFiles {
             CaSource::State(state) => InspectionCa::path(state, profile).with_extension("crt"),
             CaSource::Memory | CaSource::External { .. } => folder.path().join("inspection-ca.pem"),
         };
-        write_public(&inspection_root, &root_pem)?;
+        write_public(&inspection_root, root_pem.as_bytes())?;
         let public_path = public_root.map(|pem| (folder.path().join("public-ca.pem"), pem));
         if let Some((path, pem)) = &public_path {
-            write_public(path, pem)?;
+            write_public(path, pem.as_bytes())?;
         }
         let roots = (root_pem, public_root.map(ToOwned::to_owned));
-        Ok(Self { inspection_root, public_root: public_path.map(|(path, _)| path), folder, roots })
+        Ok(Self { inspection_root, public_root: public_path.map(|(path, _)| path), folder, roots, others })
     }
 
     /// All roots that a client of this lab may need, for clients that take one file: the inspection root, the simulated
-    /// internet's, and the system's. Written when it is first asked for, since the system's take their time.
+    /// internet's, those of other origins, and the system's. Written when it is first asked for, since the system's take their time.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -55,13 +62,12 @@ impl TrustFiles {
         let path = self.folder.path().join("bundle.pem");
         if !path.exists() {
             let (inspection, public) = &self.roots;
-            write_public(&path, &bundle_of(Some(inspection), public.as_deref()))?;
+            write_public(&path, self.bundle_of(Some(inspection), public.as_deref()).as_bytes())?;
         }
         Ok(path)
     }
 
-    /// The two files for a client whose trust is chosen: one that replaces its runtime's roots, and one that holds what
-    /// is added to them.
+    /// The files for a client whose trust is chosen.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -69,14 +75,29 @@ impl TrustFiles {
         &self,
         inspection_root: Option<&str>,
         public_root: Option<&str>,
-    ) -> Result<(PathBuf, PathBuf), LabError> {
+    ) -> Result<ClientTrust, LabError> {
         let trusts = if inspection_root.is_some() { "trusting" } else { "wary" };
-        let bundle = self.folder.path().join(format!("{trusts}-bundle.pem"));
-        let extra = self.folder.path().join(format!("{trusts}-extra.pem"));
-        write_public(&bundle, &bundle_of(inspection_root, public_root))?;
-        let added: String = [inspection_root, public_root].into_iter().flatten().collect();
-        write_public(&extra, &added)?;
-        Ok((bundle, extra))
+        let path = |name: &str| self.folder.path().join(format!("{trusts}-{name}"));
+        let trust = ClientTrust { bundle: path("bundle.pem"), extra: path("extra.pem"), java_store: path("store.jks") };
+        let bundle = self.bundle_of(inspection_root, public_root);
+        write_public(&trust.bundle, bundle.as_bytes())?;
+        let added: String = [inspection_root, public_root, Some(&self.others)].into_iter().flatten().collect();
+        write_public(&trust.extra, added.as_bytes())?;
+        // What does not read is left out, as others do with it.
+        let roots: Vec<_> = CertificateDer::pem_slice_iter(bundle.as_bytes()).filter_map(Result::ok).collect();
+        write_public(&trust.java_store, &java_store(&roots))?;
+        Ok(trust)
+    }
+
+    /// The roots for a client that takes one file: those given, those of other origins, and the system's.
+    fn bundle_of(&self, inspection_root: Option<&str>, public_root: Option<&str>) -> String {
+        let mut bundle = String::new();
+        for pem in [inspection_root, public_root, Some(&self.others)].into_iter().flatten() {
+            bundle.push_str(pem.trim_end());
+            bundle.push('\n');
+        }
+        bundle.push_str(&SYSTEM_ROOTS);
+        bundle
     }
 
     /// A folder for further files of the lab; removed with it.
@@ -86,22 +107,12 @@ impl TrustFiles {
     }
 }
 
-/// The roots for a client that takes one file: those given, and the system's.
-#[must_use]
-pub(crate) fn bundle_of(inspection_root: Option<&str>, public_root: Option<&str>) -> String {
-    let mut bundle = String::new();
-    for pem in [inspection_root, public_root].into_iter().flatten() {
-        bundle.push_str(pem.trim_end());
-        bundle.push('\n');
-    }
-    for certificate in rustls_native_certs::load_native_certs().certs {
-        bundle.push_str(&crate::net::pem(&certificate));
-    }
-    bundle
-}
+/// The system's roots, PEM; they take their time, and do not change while the program runs.
+static SYSTEM_ROOTS: LazyLock<String> =
+    LazyLock::new(|| rustls_native_certs::load_native_certs().certs.iter().map(|root| crate::net::pem(root)).collect());
 
 /// Writes a file whole or not at all.
-pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), LabError> {
+fn write_public(path: &Path, content: &[u8]) -> Result<(), LabError> {
     let unwritable =
         |error: std::io::Error| LabError::Write { path: path.display().to_string(), reason: error.to_string() };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -109,7 +120,7 @@ pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), LabError> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.tempfile_in(folder).map_err(unwritable)?;
-    file.write_all(text.as_bytes()).map_err(unwritable)?;
+    file.write_all(content).map_err(unwritable)?;
     file.persist(path).map_err(|error| unwritable(error.error))?;
     Ok(())
 }

@@ -54,12 +54,12 @@ pub use outbound::{ClientCertRule, ClientCertRuleError, ParentRule, ParentRuleEr
 pub use pac::{PacFailure, PacProxy};
 pub use running::{RunningLab, Toggled};
 
-use crate::authority::{Authority, InspectionCa, Password, Permit, Profile};
+use crate::authority::{Authority, Defect, InspectionCa, Password, Permit, Profile, TlsVersion};
 use crate::control::{Control, ControlConfig, RootCertificate};
 use crate::journal::{Journal, JournalLimits};
 use crate::net::{Destination, Dialer, Names, ResolveEntry};
 use crate::policy::{OnChange, PolicyConfig, PolicyStore, ReloadEvent};
-use crate::proxy::{Authenticate, Credentials, Proxy, ProxyConfig};
+use crate::proxy::{Authenticate, Credentials, DecideAt, Limits, Proxy, ProxyConfig};
 use crate::simulation::{Internet, OriginSpec};
 
 /// How long a TCP connection to an origin may take, its look-up included.
@@ -82,6 +82,10 @@ pub struct LabConfig {
     pub ca: CaSource,
     /// What the inspection CA may sign for (RFC 5280, 4.2.1.10); empty is everything.
     pub permits: Vec<Permit>,
+    /// In what all forged certificates are wrong, on request.
+    pub defect: Option<Defect>,
+    /// The highest version of TLS that is spoken with clients; none is as the profile says.
+    pub client_tls: Option<TlsVersion>,
     /// CAs that are trusted for origins in addition, as PEM files.
     pub origin_ca: Vec<PathBuf>,
     /// Whether the system's and Mozilla's roots are trusted for origins, and for parents over TLS.
@@ -111,14 +115,22 @@ pub struct LabConfig {
     pub credentials: Option<Credentials>,
     /// For which hosts they have to say who they are.
     pub authenticate: Authenticate,
+    /// When the policy decides about a TLS connection.
+    pub decide_at: DecideAt,
     /// Other ports of this program.
     pub own_ports: Vec<SocketAddr>,
-    /// Whether idle connections to origins are kept for other clients.
+    /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Where TLS secrets of both legs are appended.
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
+    /// How long origins may be silent.
+    pub limits: Limits,
     /// How much the journal keeps.
     pub journal: JournalLimits,
     /// How long running exchanges may take to end when the lab does.
@@ -153,6 +165,8 @@ impl Default for LabConfig {
             profile: "generic".to_owned(),
             ca: CaSource::Memory,
             permits: Vec::new(),
+            defect: None,
+            client_tls: None,
             origin_ca: Vec::new(),
             system_roots: true,
             resolve: Vec::new(),
@@ -167,10 +181,14 @@ impl Default for LabConfig {
             allow_clients: Vec::new(),
             credentials: None,
             authenticate: Authenticate::Always,
+            decide_at: DecideAt::Hello,
             own_ports: Vec::new(),
             pool: false,
+            probe: false,
             keylog: None,
             max_connections: 20_000,
+            learn: false,
+            limits: Limits::default(),
             journal: JournalLimits::default(),
             grace: Duration::from_secs(5),
         }
@@ -266,16 +284,29 @@ impl LabConfig {
     /// # Errors
     /// What of the configuration is wrong, or what of the environment is.
     pub async fn build(self) -> Result<Lab, LabError> {
-        let profile = Profile::load(&self.profile)?;
-        let policy = Arc::new(PolicyStore::new(self.policy)?);
-        let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits));
+        let mut profile = Profile::load(&self.profile)?;
+        if self.learn && profile.undecryptable().learning.is_none() {
+            return Err(LabError::LearnsNothing(profile.name().to_owned()));
+        }
+        if let Some(highest) = self.client_tls {
+            profile = Arc::new(profile.limited_to(highest));
+        }
+        // Of the simulated internet every host is on one loopback address, which says nothing about who shares one.
+        let addresses = self.resolve.iter().filter_map(ResolveEntry::name_with_addresses);
+        let policy = Arc::new(PolicyStore::new(self.policy)?.with_addresses(addresses));
+        let authority = tokio::spawn(make_authority(self.ca.clone(), Arc::clone(&profile), self.permits, self.defect));
         let internet = match self.simulate.is_empty() {
             true => None,
             false => Some(Internet::start(self.simulate).await?),
         };
         let authority = Arc::new(authority.await.map_err(|_| LabError::Stopped)??);
         let public_root = internet.as_ref().map(Internet::root_pem);
-        let files = TrustFiles::write(&self.ca, &profile, authority.ca(), public_root)?;
+        let mut origin_certificates = Vec::new();
+        for path in &self.origin_ca {
+            origin_certificates.extend(read_certificates(path)?);
+        }
+        let others = origin_certificates.iter().map(|certificate| crate::net::pem(certificate)).collect();
+        let files = TrustFiles::write(&self.ca, &profile, authority.ca(), public_root, others)?;
 
         let mut overrides = internet.as_ref().map(Internet::overrides).unwrap_or_default();
         for entry in self.resolve {
@@ -285,10 +316,7 @@ impl LabConfig {
         if let Some(internet) = &internet {
             origin_roots.add_parsable_certificates([internet.root_der().clone()]);
         }
-        for path in &self.origin_ca {
-            let certificates = read_certificates(path)?;
-            origin_roots.add_parsable_certificates(certificates);
-        }
+        origin_roots.add_parsable_certificates(origin_certificates);
         let keylog = self.keylog.as_deref().map(keylog::KeyLogFile::open).transpose()?;
         let keylog = keylog.map(|keylog| Arc::new(keylog) as Arc<dyn rustls::KeyLog>);
         let mut dialer = Dialer::new(Arc::new(overrides), DIAL).with_names(self.names);
@@ -330,6 +358,7 @@ impl LabConfig {
             allow_clients: self.allow_clients,
             credentials: self.credentials,
             authenticate: self.authenticate,
+            decide_at: self.decide_at,
             own_ports,
             origin_roots,
             system_roots: self.system_roots,
@@ -337,7 +366,10 @@ impl LabConfig {
             client_certs,
             keylog,
             pool: self.pool,
+            probe: self.probe,
             max_connections: self.max_connections,
+            learn: self.learn,
+            limits: self.limits,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;
         Ok(Lab {
@@ -356,7 +388,12 @@ impl LabConfig {
 }
 
 /// Makes or loads the CA. RSA keys take their time, so this happens off the runtime's threads.
-async fn make_authority(source: CaSource, profile: Arc<Profile>, permits: Vec<Permit>) -> Result<Authority, LabError> {
+async fn make_authority(
+    source: CaSource,
+    profile: Arc<Profile>,
+    permits: Vec<Permit>,
+    defect: Option<Defect>,
+) -> Result<Authority, LabError> {
     let make = move || {
         let ca = match &source {
             CaSource::Memory => InspectionCa::in_memory(&profile, &permits)?,
@@ -366,7 +403,7 @@ async fn make_authority(source: CaSource, profile: Arc<Profile>, permits: Vec<Pe
                 InspectionCa::external_with_password(certificate, key, password.as_ref())?
             }
         };
-        Ok(Authority::new(ca, profile)?)
+        Ok(Authority::with_defect(ca, profile, defect)?)
     };
     tokio::task::spawn_blocking(make).await.map_err(|_| LabError::Stopped)?
 }

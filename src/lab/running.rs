@@ -13,7 +13,7 @@ use crate::authority::Authority;
 use crate::journal::{ConnectionRecord, Journal};
 use crate::net::{Destination, Host};
 use crate::policy::{Action, Applied, Change, ChangeError, OnChange, PolicyStore, RuleSpec, Selector};
-use crate::proxy::RunningProxy;
+use crate::proxy::{DecideAt, RunningProxy};
 use crate::simulation::{Internet, ProxyAutoConfig, ProxySetting, Workstation};
 
 /// A running middlebox. Dropping it stops accepting and watching; [`RunningLab::drain`] ends it in order.
@@ -115,6 +115,11 @@ impl RunningLab {
     /// Changes what happens to open connections from now on.
     pub fn set_on_change(&mut self, on_change: OnChange) {
         self.on_change = on_change;
+    }
+
+    /// Changes when the policy decides about a TLS connection, from now on.
+    pub fn set_decide_at(&self, decide_at: DecideAt) {
+        self.proxy.set_decide_at(decide_at);
     }
 
     /// The common name of the CA that signs forged certificates: what a client sees as their issuer.

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -10,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Way, poll_gulp, read_some};
+use super::{OpenedEnd, Way, poll_gulp, read_some};
 
 /// A stream to a destination: a TCP connection, or a tunnel through a parent proxy, that may have TLS around it and
 /// bytes in it that were read already.
@@ -24,6 +26,20 @@ pub struct Dialled {
     peer: SocketAddr,
     by: Way,
     forwarding: bool,
+    /// Where connections may come back.
+    own: Option<OpenedEnd>,
+}
+
+/// Tells whether a connection has come back, also after it was given away.
+#[derive(Clone, Debug)]
+pub struct CameBack(Option<Arc<AtomicBool>>);
+
+impl CameBack {
+    /// Whether it has, by now.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.0.as_ref().is_some_and(|came_back| came_back.load(Ordering::Relaxed))
+    }
 }
 
 /// What carries the bytes.
@@ -36,13 +52,34 @@ pub(super) enum Link {
 
 impl Dialled {
     /// A connection to the destination itself.
-    pub(super) fn direct(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { link: Link::Tcp(stream), ahead: Bytes::new(), full: false, peer, by: Way::Direct, forwarding: false }
+    pub(super) fn direct(stream: TcpStream, peer: SocketAddr, own: Option<OpenedEnd>) -> Self {
+        Self {
+            link: Link::Tcp(stream),
+            ahead: Bytes::new(),
+            full: false,
+            peer,
+            by: Way::Direct,
+            forwarding: false,
+            own,
+        }
     }
 
     /// A tunnel through a parent, or, `forwarding`, the connection to the parent itself.
-    pub(super) fn by_parent(link: Link, peer: SocketAddr, by: Way, ahead: Bytes, forwarding: bool) -> Self {
-        Self { link, ahead, full: false, peer, by, forwarding }
+    pub(super) fn by_parent(
+        (link, own): (Link, Option<OpenedEnd>),
+        peer: SocketAddr,
+        by: Way,
+        ahead: Bytes,
+        forwarding: bool,
+    ) -> Self {
+        Self { link, ahead, full: false, peer, by, forwarding, own }
+    }
+
+    /// Whether the connection has come back to this program (see [`OwnConnections`](super::OwnConnections)), as far as
+    /// is known when it is asked.
+    #[must_use]
+    pub fn came_back(&self) -> CameBack {
+        CameBack(self.own.as_ref().map(OpenedEnd::came_back))
     }
 
     /// The address at the other end of the TCP connection: the destination's, or the parent's.

@@ -183,7 +183,7 @@ impl Destination {
 }
 
 /// Splits `host:port` at the colon that ends the host; `None` without a port from 1 to 65535.
-fn split_port(text: &str) -> Option<(&str, u16)> {
+pub(crate) fn split_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     if host.contains(':') && !host.starts_with('[') {
         return None;

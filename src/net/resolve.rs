@@ -114,6 +114,19 @@ impl Overrides {
     }
 }
 
+impl ResolveEntry {
+    /// The one name that it is for, with the addresses that stand in for it.
+    #[must_use]
+    pub fn name_with_addresses(&self) -> Option<(String, Vec<IpAddr>)> {
+        match &self.hosts {
+            ResolveHosts::Exact(Host::Name(name)) => {
+                Some((name.to_string(), self.addresses.iter().map(SocketAddr::ip).collect()))
+            }
+            ResolveHosts::Any | ResolveHosts::Below(_) | ResolveHosts::Exact(Host::Ip(_)) => None,
+        }
+    }
+}
+
 impl FromStr for ResolveEntry {
     type Err = ResolveEntryError;
 

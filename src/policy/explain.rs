@@ -48,7 +48,14 @@ impl Explanation {
 }
 
 impl Explained {
-    fn distance(&self) -> u8 {
+    /// Whether it decides, or comes near: it matches and comes too late, has another condition, or is a name away.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.distance() < 8
+    }
+
+    /// How far it is from deciding.
+    pub(super) fn distance(&self) -> u8 {
         match &self.verdict {
             Verdict::Decides(_) => 0,
             Verdict::Later { .. } => 1,

@@ -9,6 +9,7 @@ use super::dialects::Dialect;
 use super::rule::{RuleId, RuleSpec, Source};
 use super::standing::{Assumption, Standing};
 use super::{Action, Policy};
+use crate::net::split_port;
 
 /// One pattern as one dialect reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,7 +60,7 @@ fn row(dialect: Dialect, pattern: &str, hosts: &[&str]) -> MatrixRow {
     let mut assumptions: Vec<Assumption> = Vec::new();
     let mut cells = Vec::with_capacity(hosts.len());
     for host in hosts {
-        let (name, port) = split(host);
+        let (name, port) = split_port(host).unwrap_or((host, 443));
         let (cell, assumed) = look(dialect, pattern, name, port);
         cells.push(cell);
         for assumption in assumed {
@@ -102,15 +103,6 @@ fn look(dialect: Dialect, pattern: &str, host: &str, port: u16) -> (Cell, Vec<As
         (false, standing) => Cell::NoMatch(standing),
     };
     (cell, decision.assumptions().to_vec())
-}
-
-fn split(host: &str) -> (&str, u16) {
-    let whole = (host, 443);
-    let Some((name, port)) = host.rsplit_once(':') else { return whole };
-    if name.contains(':') && !name.ends_with(']') {
-        return whole;
-    }
-    port.parse().map_or(whole, |port| (name, port))
 }
 
 impl fmt::Display for Cell {

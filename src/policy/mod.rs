@@ -5,24 +5,34 @@
 
 mod action;
 mod change;
+mod check;
+mod compare;
 mod condition;
+mod convert;
 mod decision;
 mod dialects;
 mod explain;
 mod file;
 pub mod formats;
+mod impact;
 mod index;
 mod layers;
 mod matcher;
 mod matrix;
 mod pac;
 mod pattern;
+mod product;
+mod question;
+mod reading;
+mod rehearsal;
 mod rule;
 mod save;
 mod standing;
 mod store;
+mod traffic;
 mod view;
 mod watch;
+mod witness;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,28 +40,43 @@ use std::sync::Arc;
 
 pub use action::{Action, OnChange, WordError};
 pub use change::{Applied, Change, ChangeError, Selector};
+pub use check::{
+    Checked, Edit, Finding, FindingKind, HalfRight, HostChecked, HostVerdict, Mend, Severity, check, lint,
+};
+pub use compare::{Contrast, Treatment, compare};
 pub use condition::{Network, NetworkError, Ports, PortsError};
+pub use convert::{Conversion, ConvertError, LeftOut as NotConverted, convert, usual_format};
 pub use decision::{Asked, Decision, MatchedRule, Need, Sni, Subject, SubjectKind, Subjects, Why};
 pub use dialects::{Dialect, Limits, Order, UnknownDialect};
 pub use explain::{Explained, Explanation, Verdict};
+pub use impact::{HostCount, Impact, Moved, Share, Shift, impact, shift};
 pub use matrix::{Cell, MatrixRow, matrix};
 pub use pac::{GenerateError, GeneratedPac, LeftOut, NotInPac, generate as generate_pac};
 pub use pattern::{Pattern, PatternError, PatternProblem, PatternWarning};
+pub use product::{Customer, Needs, OrgDomains, Part, Product, ProductError, ProductHost, Requirement};
+pub use question::{AskedSni, Question, QuestionError};
+pub use reading::{Reading, Rejected, Written};
+pub use rehearsal::{Confidence, Deciding, Other, Rehearsed};
 pub use rule::{PolicyView, Rule, RuleId, RuleIdError, RuleSpec, RuleView, Source};
 pub use standing::{Assumption, Standing};
 pub use store::{PolicyConfig, PolicyError, PolicyStore};
+pub use traffic::{Traffic, TrafficError, TrafficFormat};
 pub use watch::{ReloadEvent, Watcher, watch};
+pub use witness::{Difference, differences, witnesses};
 
 use index::Index;
 use matcher::Matcher;
 
 use crate::net::Host;
+use crate::pac::PacScript;
 
 /// A compiled policy: the ordered rules, with a default for what none of them matches.
 #[derive(Debug)]
 pub struct Policy {
     dialect: Dialect,
     default: Action,
+    /// Whether nobody chose the default, so that it is as sure as what is known of the product's.
+    default_assumed: bool,
     rules: Vec<Arc<Rule>>,
     /// The rules' places in the order in which they count.
     ranks: Vec<u32>,
@@ -62,6 +87,8 @@ pub struct Policy {
     live: bool,
     /// Names by the addresses that they are known to have.
     names: Arc<NamesByAddress>,
+    /// A PAC script, which decides in place of the rules where the dialect is PAC.
+    script: Option<PacScript>,
     epoch: u64,
 }
 
@@ -99,7 +126,8 @@ impl Policy {
         let can_match =
             |pattern: &Pattern| !matches!(pattern.matcher, Matcher::Never(_)) || !pattern.doubts().is_empty();
         let live = rules.iter().any(|rule| can_match(&rule.pattern));
-        Self { dialect, default, rules, ranks, index, mixed, live, names: Arc::default(), epoch }
+        let names = Arc::default();
+        Self { dialect, default, default_assumed: false, rules, ranks, index, mixed, live, names, script: None, epoch }
     }
 
     /// Decides with what is known, or says what it needs to know.
@@ -113,6 +141,21 @@ impl Policy {
     /// be had.
     #[must_use]
     pub fn rehearse(&self, subjects: &Subjects<'_>) -> Decision {
+        let asked = Self::suppose(subjects, |subjects| self.decide(subjects), |asked| asked);
+        match asked {
+            Asked::Decided(decision) => decision,
+            Asked::Needs(_) => Decision::by_default(self.default, None, self.epoch),
+        }
+    }
+
+    /// As [`Self::rehearse`], with what each rule has to say about it.
+    #[must_use]
+    pub fn rehearse_explained(&self, subjects: &Subjects<'_>) -> Explanation {
+        Self::suppose(subjects, |subjects| self.explain(subjects), |explanation| &explanation.asked)
+    }
+
+    /// Asks again and again, with what is needed as it is in the common case.
+    fn suppose<T>(subjects: &Subjects<'_>, ask: impl Fn(&Subjects<'_>) -> T, asked: impl Fn(&T) -> &Asked) -> T {
         let mut subjects = *subjects;
         let host = match (subjects.sni, subjects.connect_host) {
             (Sni::Name(name), _) => Some(name),
@@ -120,24 +163,41 @@ impl Policy {
         };
         let certificate: Vec<String> =
             host.map(|host| host.trim_end_matches('.').to_ascii_lowercase()).into_iter().collect();
-        for _ in 0..4 {
-            match self.decide(&subjects) {
-                Asked::Decided(decision) => return decision,
-                Asked::Needs(Need::Hello) => {
+        let mut answer = ask(&subjects);
+        // There are three things to need, and none is needed twice.
+        for _ in 0..3 {
+            let Asked::Needs(need) = asked(&answer) else { break };
+            match need {
+                Need::Hello => {
                     let named = host.filter(|host| !matches!(Host::parse(host), Ok(Host::Ip(_))));
                     subjects.sni = named.map_or(Sni::Absent, Sni::Name);
                 }
-                Asked::Needs(Need::Address) => subjects.address = Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-                Asked::Needs(Need::OriginCertificate) => subjects.certificate = Some(&certificate),
+                Need::Address => subjects.address = Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                Need::OriginCertificate => subjects.certificate = Some(&certificate),
             }
+            answer = ask(&subjects);
         }
-        Decision::by_default(self.default, None, self.epoch)
+        answer
+    }
+
+    /// Whether the default is as sure as what is known of the product, because nobody chose it.
+    fn with_default_assumed(self, default_assumed: bool) -> Self {
+        Self { default_assumed, ..self }
     }
 
     /// The same policy, with the addresses that some names are known to have, for products that compare addresses.
     #[must_use]
     pub fn with_addresses(self, known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Self {
         Self { names: Arc::new(NamesByAddress::of(known)), ..self }
+    }
+
+    pub(crate) fn with_script(self, script: Option<PacScript>) -> Self {
+        Self { script, ..self }
+    }
+
+    /// The PAC script that decides in place of rules.
+    fn script(&self) -> Option<&PacScript> {
+        self.script.as_ref()
     }
 
     /// The number that grows by one with each change.
@@ -164,6 +224,18 @@ impl Policy {
         &self.rules
     }
 
+    /// What is assumed of the product where the default decides; nothing where somebody chose it or it is established.
+    fn assumed_default(&self) -> Option<Assumption> {
+        let standing = self.dialect.default_standing();
+        let assumed = match self.default {
+            Action::Bypass => "what no entry matches is bypassed",
+            Action::Block => "what no entry matches is blocked",
+            Action::Inspect => "what no entry matches is inspected",
+        };
+        let open = self.default_assumed && standing > Standing::Established;
+        open.then(|| Assumption::new(standing, assumed))
+    }
+
     fn is_live(&self) -> bool {
         self.live
     }
@@ -175,6 +247,15 @@ impl Policy {
     /// The names that are known to have this address.
     fn names_of(&self, address: IpAddr) -> Option<&[Arc<str>]> {
         self.names.0.get(&address).map(Vec::as_slice)
+    }
+
+    /// The addresses that this name is known to have.
+    fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        let is_it = |names: &[Arc<str>]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let mut addresses: Vec<_> =
+            self.names.0.iter().filter(|(_, names)| is_it(names)).map(|(address, _)| *address).collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     fn knows_addresses(&self) -> bool {

@@ -18,6 +18,7 @@ use super::layers::{Layers, RuleRefused};
 use super::pattern::PatternError;
 use super::rule::{Rule, RuleIdError, RuleSpec, RuleView, Source};
 use super::{Action, NamesByAddress, Policy, save};
+use crate::pac::PacScript;
 use crate::source::{Document, DocumentError};
 
 /// Holds the policy in force. Decisions read it without a lock; changes are made one after the other.
@@ -116,6 +117,17 @@ impl PolicyStore {
         let current = ArcSwap::from_pointee(layers.compile(1));
         let (epochs, _) = watch::channel(1);
         Ok(Self { current, writer: Mutex::new(Writer { layers, document }), epochs, file })
+    }
+
+    /// The same store with the addresses that some names have from the beginning, for dialects whose product compares
+    /// addresses.
+    #[must_use]
+    pub fn with_addresses(self, known: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> Self {
+        let mut writer = self.lock();
+        writer.layers.names = Arc::new(NamesByAddress::of(known));
+        self.current.store(Arc::new(writer.layers.compile(self.current.load().epoch())));
+        drop(writer);
+        self
     }
 
     /// The policy in force.
@@ -245,7 +257,8 @@ impl PolicyStore {
         let changed = !same_rules
             || old.default_action() != layers.default()
             || old.dialect() != layers.dialect
-            || old.names != layers.names;
+            || old.names != layers.names
+            || old.script.as_ref().map(PacScript::text) != layers.script.as_ref().map(PacScript::text);
         let epoch = old.epoch() + u64::from(changed);
         let untouched = !changed && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new));
         if !untouched {

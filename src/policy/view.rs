@@ -165,7 +165,11 @@ impl<'a> View<'a> {
             }
             (None, None) => {
                 let action = policy.default_action();
-                default(Reason::Default(action), action, self.subject.as_ref().map(Named::subject))
+                let mut decision = default(Reason::Default(action), action, self.subject.as_ref().map(Named::subject));
+                if let Some(assumption) = policy.assumed_default() {
+                    decision.assume(assumption);
+                }
+                decision
             }
         };
         let passed = passed.filter(|passed| found.is_none_or(|found| *passed < found));

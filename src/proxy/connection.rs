@@ -15,11 +15,11 @@ use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{Shared, intercept};
+use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
-use crate::net::{ClientHello, Destination, DialError, Dialled, Host};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT, Tap};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -42,7 +42,8 @@ pub(super) fn admit(shared: &Shared, recording: &Recording, inbound: &Inbound) -
     if let Asked::Decided(decision) = &early
         && decision.action == Action::Block
     {
-        note_decision(recording, inbound, None, false, decision, decision.action.into());
+        let address = inbound.destination.host.ip().filter(|_| inbound.typed.is_none());
+        note_decision(recording, owned(inbound, None, false, address, None), decision, decision.action.into());
         shared.policy.count_hit(decision);
         return Err(Answer::blocked(&inbound.destination.host.to_string(), &decision.why.to_string()));
     }
@@ -116,7 +117,14 @@ async fn tls(
     {
         recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
     }
-    match Box::pin(decide(shared, recording, inbound, Some(&hello))).await {
+    let action = Box::pin(decide(shared, recording, inbound, Some(&hello))).await;
+    if action == Action::Inspect
+        && shared.config.probe
+        && let Some(open) = recording.probe()
+    {
+        return Box::pin(probe(shared, client, recording, inbound, open)).await;
+    }
+    match action {
         Action::Block => {
             let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
@@ -125,22 +133,62 @@ async fn tls(
         }
         Action::Bypass => {
             drop(hello);
-            let origin = tokio::select! {
-                origin = Box::pin(dial(shared, &inbound.destination)) => origin,
-                () = client.left() => {
-                    return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
-                }
-                () = recording.live().kill.cancelled() => return killed(client, recording),
-            };
-            let origin = match origin {
-                Ok(origin) => origin,
-                Err(error) => return fail_unreached(shared, client, recording, &error),
-            };
-            note_origin_address(recording, &origin);
-            recording.finish(Outcome::Bypassed, through(recording, client, origin).await);
+            Box::pin(bypass(shared, client, recording, inbound)).await;
         }
-        Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
+        Action::Inspect => {
+            shared.owners.ask(recording);
+            Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
+        }
     }
+}
+
+/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate:
+/// that of the connection `open` left more than one cause.
+async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbound: &Inbound, open: u64) {
+    recording.note(|record| {
+        let why = format!("probe: bypassed once, because connection {open} left open why the client refused");
+        record.notes.push(why.clone());
+        if let Some(decision) = &mut record.decision {
+            (decision.action, decision.why) = (DecisionKind::Bypass, why);
+        }
+    });
+    let origin = match dial(shared, &inbound.destination).await {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    let (mut client, tap) = Tap::new(client);
+    let mut origin = origin;
+    let Ended { end, clean } =
+        Box::pin(tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin)).await;
+    if tap.trace().carried_data() {
+        recording.note(|record| record.notes.push("probe: the client used the genuine certificate".to_owned()));
+        recording.passed();
+    } else {
+        recording.note(|record| record.notes.push("probe: the client sent no request past us either".to_owned()));
+    }
+    recording.finish(Outcome::Bypassed, end);
+    if !clean {
+        client.into_inner().reset();
+        origin.reset();
+    }
+}
+
+/// Passes a client's TLS through to its destination.
+pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+    let origin = tokio::select! {
+        origin = Box::pin(dial(shared, &inbound.destination)) => origin,
+        () = client.left() => {
+            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+        }
+        () = recording.live().kill.cancelled() => return killed(client, recording),
+    };
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    through(shared, recording, client, origin, Outcome::Bypassed).await;
 }
 
 /// Passes bytes that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they could be.
@@ -167,12 +215,14 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    recording.finish(Outcome::Plain, through(recording, client, origin).await);
+    through(shared, recording, client, origin, Outcome::Plain).await;
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
-    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), &mut client, &mut origin)).await;
+async fn through(shared: &Shared, recording: &Recording, mut client: Client, mut origin: Dialled, outcome: Outcome) {
+    let (live, idle) = (recording.live(), shared.config.limits.idle);
+    let Ended { end, clean } = Box::pin(tunnel::run(live, idle, &mut client, &mut origin)).await;
+    let came_back = origin.came_back();
     if !clean {
         client.reset();
         origin.reset();
@@ -180,17 +230,25 @@ async fn through(pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
         // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
         let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
     }
-    end
+    if came_back.is_known() {
+        let end = format!("the connection came back to this proxy: {LOOP_HINT}");
+        return recording.finish(Outcome::Failed, End::middlebox(end));
+    }
+    recording.finish(outcome, end);
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.
 async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, hello: Option<&ClientHello>) -> Action {
+    let at = **shared.decide_at.load();
     let sni = match hello {
         None => Sni::NotTls,
-        Some(ClientHello { sni: Some(name), .. }) => Sni::Name(name),
+        Some(ClientHello { sni: Some(name), .. }) if at != DecideAt::Request => Sni::Name(name),
         Some(_) => Sni::Absent,
     };
     let (mut address, mut certificate): (Option<IpAddr>, Option<Vec<String>>) = (None, None);
+    if at == DecideAt::Certificate && hello.is_some() {
+        certificate = Some(intercept::certificate_names(shared, inbound, hello).await);
+    }
     if inbound.typed.is_none() {
         address = inbound.destination.host.ip();
     }
@@ -227,7 +285,8 @@ async fn decide(shared: &Arc<Shared>, recording: &Recording, inbound: &Inbound, 
             Sni::Name(name) => Some(name),
             Sni::Absent | Sni::NotTls | Sni::NotYet => None,
         };
-        note_decision(recording, inbound, name, hello.is_some(), &decision, kind);
+        let owned = owned(inbound, name, hello.is_some(), address, certificate.clone());
+        note_decision(recording, owned, &decision, kind);
         // A change between the asking and the noting would have missed this connection: ask again.
         if shared.policy.current().epoch() == decision.epoch {
             shared.policy.count_hit(&decision);
@@ -259,28 +318,33 @@ fn subjects<'a>(
     }
 }
 
-fn note_decision(
-    recording: &Recording,
+fn owned(
     inbound: &Inbound,
     sni: Option<&str>,
     tls: bool,
-    decision: &Decision,
-    action: DecisionKind,
-) {
-    let owned = OwnedSubjects {
+    address: Option<IpAddr>,
+    certificate: Option<Vec<String>>,
+) -> OwnedSubjects {
+    OwnedSubjects {
         connect_host: inbound.typed.clone(),
         port: inbound.destination.port,
         sni: sni.map(ToOwned::to_owned),
         tls,
-        address: inbound.destination.host.ip().filter(|_| inbound.typed.is_none()),
+        address,
+        certificate,
         client: Some(inbound.client),
-    };
+    }
+}
+
+fn note_decision(recording: &Recording, owned: OwnedSubjects, decision: &Decision, action: DecisionKind) {
     let facts = DecisionFacts {
         action,
         rule: decision.rule.as_ref().map(|rule| rule.pattern.to_string()),
         rule_id: decision.rule.as_ref().map(|rule| rule.id.to_string()),
         subject: decision.subject.as_ref().map(|subject| format!("{} {}", subject.kind, subject.text)),
         why: decision.why.to_string(),
+        standing: decision.standing,
+        assumptions: decision.assumptions().iter().map(|assumption| assumption.assumed.to_string()).collect(),
         epoch: decision.epoch,
     };
     recording.decided(owned, facts);

@@ -12,27 +12,35 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::client::TlsStream as ClientTls;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::Shared;
 use super::client::Client;
-use super::connection::{client_certificate_note, dial, name_of, note_origin_address, note_unreached};
-use super::exchange::{Admission, Gate, Relay, RelayEnd, RequestHead, Side, answer_all, relay_http2};
+use super::connection::{bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
+use super::exchange::{
+    Admission, Driver, Gate, Http2Origin, Http2Relay, Relay, RelayEnd, RequestHead, Side, answer_all,
+};
 use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
-use super::upstream::{KnownOrigin, OriginKey, OriginLeg, UpstreamError, version_name};
-use crate::authority::{Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction};
+use super::upstream::{KnownOrigin, LegCarrier, OriginKey, OriginLeg, UpstreamError, version_name};
+use super::{Shared, pool, undecryptable};
+use crate::authority::{
+    Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
+};
 use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// A fatal alert of TLS (RFC 8446, 6.2), before any version is agreed on.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
@@ -40,18 +48,32 @@ const DROPPED: &[&str] = &["alt-svc"];
 /// Inspects one connection to its end.
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    client: Client,
+    mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
     hello: Box<ClientHello>,
 ) {
     let name = name_of(inbound, Some(&hello));
     let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
+    let host = key.host();
+    if let Some(why) = shared.learned.recall(&host) {
+        undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
+        return Box::pin(bypass(shared, client, recording, inbound)).await;
+    }
+    if let Some(why) = undecryptable::by_hello(&hello) {
+        if undecryptable::is_passed(shared, recording, &host, &why) {
+            return Box::pin(bypass(shared, client, recording, inbound)).await;
+        }
+        let _ = client.write_all(&PROTOCOL_VERSION).await;
+        recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
+        recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
+        return Box::pin(client.linger()).await;
+    }
     // The record has it; from here on only the connection's own memory counts, since it may be idle for long.
     drop(hello);
     match shared.upstream.known(&key) {
-        Some(known) => Box::pin(known_origin(shared, client, recording, &key, known)).await,
-        None => Box::pin(new_origin(shared, client, recording, &key)).await,
+        Some(known) => Box::pin(known_origin(shared, client, recording, inbound, &key, known)).await,
+        None => Box::pin(new_origin(shared, client, recording, inbound, &key)).await,
     }
 }
 
@@ -91,7 +113,12 @@ async fn open_origin(
 ) -> Result<OriginLeg, UpstreamError> {
     let stream = dial(shared, &key.destination).await?;
     connected(&stream);
-    shared.upstream.open(key, stream).await
+    let came_back = stream.came_back();
+    let opened = shared.upstream.open(key, stream).await;
+    match opened {
+        Err(_) if came_back.is_known() => Err(DialError::CameBack(key.destination.clone()).into()),
+        opened => opened,
+    }
 }
 
 /// Opens the origin's leg, marking the stages in the record.
@@ -116,7 +143,13 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 }
 
 /// An origin seen for the first time: its leg stands before the client's handshake begins.
-async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Recording, key: &OriginKey) {
+async fn new_origin(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    inbound: &Inbound,
+    key: &OriginKey,
+) {
     let live = recording.live();
     let opened = tokio::select! {
         opened = Box::pin(open_recorded(shared, recording, key)) => opened,
@@ -128,6 +161,11 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
     let leg = match opened {
         Ok(leg) => leg,
         Err(error) => {
+            if let Some(why) = undecryptable::by_origin(&error)
+                && undecryptable::is_passed(shared, recording, &key.host(), &why)
+            {
+                return Box::pin(bypass(shared, client, recording, inbound)).await;
+            }
             let why = error.to_string();
             return Box::pin(answer_inside(shared, client, recording, key, error.answer(), &why)).await;
         }
@@ -151,6 +189,7 @@ async fn known_origin(
     shared: &Arc<Shared>,
     client: Client,
     recording: &Recording,
+    inbound: &Inbound,
     key: &OriginKey,
     known: Arc<KnownOrigin>,
 ) {
@@ -158,7 +197,7 @@ async fn known_origin(
         // Looked at again, in case it was mended.
         shared.upstream.forget(key);
         debug!(%fault, "an origin that was not trusted is looked at again");
-        return Box::pin(new_origin(shared, client, recording, key)).await;
+        return Box::pin(new_origin(shared, client, recording, inbound, key)).await;
     }
     let client_leg = async {
         let forged = forge(shared, recording, &key.name, Some(&known)).await?;
@@ -171,6 +210,10 @@ async fn known_origin(
         Ok(leg) => leg,
         Err(error) => {
             shared.upstream.forget(key);
+            if let Some(why) = undecryptable::by_origin(&error) {
+                // Too late to pass this one through: its client has seen a forged certificate.
+                undecryptable::learn(shared, recording, &key.host(), &why);
+            }
             return Box::pin(refuse_inside(recording, accepted, error.answer(), &error.to_string())).await;
         }
     };
@@ -249,6 +292,7 @@ async fn forge(
                         SignedBy::UntrustedCa => "untrusted-ca",
                         SignedBy::ItSelf => "itself",
                     },
+                    defect: forged.defect.map(Defect::name),
                     cached: freshness == Freshness::Cached,
                 });
             });
@@ -270,7 +314,11 @@ struct Accepted {
     took: Duration,
     audit: LeafAudit,
     tap: TapHandle,
+    resumed: bool,
 }
+
+/// Of a client that leaves while it resumes, or after: no verdict comes of that.
+const NO_CERTIFICATE: &str = "left without a word; its session was resumed, so it was shown no certificate";
 
 /// One certificate for one connection, whatever the hello says: the name was read from it before.
 #[derive(Debug)]
@@ -292,6 +340,8 @@ async fn handshake(
     let mut config: ServerConfig = shared.server.clone();
     config.cert_resolver = Arc::new(One(Arc::clone(&forged.certified)));
     config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+    let resuming = forged.certified.cert.first().filter(|_| recording.has_accepted());
+    let resuming = resuming.map(|leaf| shared.tickets.offer(&mut config, leaf));
     let audit = audit(forged, recording);
     let (tapped, tap) = Tap::new(client);
     let begun = Instant::now();
@@ -314,9 +364,21 @@ async fn handshake(
                 alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
                 resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
+            let resumed = facts.resumed;
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
-            Some(Accepted { stream: Box::new(stream), done: Instant::now(), took: begun.elapsed(), audit, tap })
+            Some(Accepted {
+                stream: Box::new(stream),
+                done: Instant::now(),
+                took: begun.elapsed(),
+                audit,
+                tap,
+                resumed,
+            })
+        }
+        Ok(Err(_)) if resuming.is_some_and(|resuming| resuming.was_taken()) => {
+            recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE));
+            None
         }
         Ok(Err(error)) => {
             failed_handshake(recording, &error, &trace, audit);
@@ -350,7 +412,10 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
     let alert = alert_in(error);
     let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
     let judges_late = judges_late(recording);
-    let refusal = |signature| Refusal { signature, after_finished: false, judges_late, gap };
+    // An alert that came together with the client's Finished ends the handshake's own reading.
+    let after_finished = trace.is_past_finished();
+    let gap = gap.filter(|_| !after_finished);
+    let refusal = |signature| Refusal { signature, after_finished, judges_late, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -389,21 +454,39 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
 async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
     let known = Arc::clone(&leg.origin);
-    let Accepted { stream, done, took, audit, tap } = accepted;
+    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let (observed, watch) = observe(recording, stream, tap);
+    let (observed, watch) = observe(recording, stream, tap, resumed);
     let end = if http2 {
-        let pen = Pen::clone(recording);
-        Box::pin(relay_http2(pen, observed, leg.stream, DROPPED, Arc::clone(&shared.added))).await
+        let relay = Http2Relay {
+            pen: Pen::clone(recording),
+            dropped: DROPPED,
+            added: Arc::clone(&shared.added),
+            limits: shared.config.limits,
+        };
+        match Box::pin(http2_leg(shared, key, leg)).await {
+            Ok((origin, driver)) => Box::pin(relay.run(observed, origin, driver)).await,
+            Err(error) => End::origin(format!("HTTP/2 could not begin: {error}")),
+        }
     } else {
+        // A share in an HTTP/2 connection is for clients that speak it.
+        let LegCarrier::Tls(stream) = leg.carrier else {
+            return recording.finish(Outcome::Failed, End::middlebox("the legs do not speak the same HTTP"));
+        };
         let mut client = Side::new(observed, Vec::new());
-        let mut origin = Side::new(leg.stream, Vec::new());
-        let relay = Relay { recording, dropped: DROPPED, added: &shared.added_lines, parent: None };
+        let mut origin = Side::new(stream, Vec::new());
+        let relay = Relay {
+            recording,
+            dropped: DROPPED,
+            added: &shared.added_lines,
+            limits: shared.config.limits,
+            parent: None,
+        };
         match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
             RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
                 let stream = origin.reader.unsplit(origin.writer);
-                shared.pool.give(key, OriginLeg { stream, origin: known });
+                shared.pool.give(key, stream, known);
                 end
             }
             RelayEnd::Closed { end, clean: true, .. } => {
@@ -415,7 +498,26 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             RelayEnd::Elsewhere => End::middlebox("ended"),
         }
     };
-    judge(recording, &watch, done, took, audit, end, Outcome::Accepted);
+    let how = Handshaken { done, took, audit, resumed };
+    judge(recording, &watch, &how, end, Outcome::Accepted);
+}
+
+/// The HTTP/2 connection to the origin, and what runs it where it is this client's own.
+async fn http2_leg(
+    shared: &Arc<Shared>,
+    key: &OriginKey,
+    leg: OriginLeg,
+) -> Result<(Http2Origin, Option<Driver<Box<ClientTls<Dialled>>>>), h2::Error> {
+    let stream = match leg.carrier {
+        LegCarrier::Http2(origin) => return Ok((origin, None)),
+        LegCarrier::Tls(stream) => stream,
+    };
+    let (origin, driver) = Http2Origin::begin(stream).await?;
+    if shared.config.pool {
+        pool::share(shared, key, origin.clone(), leg.origin, driver);
+        return Ok((origin, None));
+    }
+    Ok((origin, Some(driver)))
 }
 
 type OnData = Box<dyn FnOnce() + Send + Unpin>;
@@ -425,26 +527,31 @@ fn observe(
     recording: &Recording,
     stream: Box<TlsStream<Tap<Client>>>,
     tap: TapHandle,
+    resumed: bool,
 ) -> (Observed<Box<TlsStream<Tap<Client>>>, OnData>, Watch) {
     let pen = Pen::clone(recording);
     let on_data: OnData = Box::new(move || {
         tap.turn_off();
         pen.stage(|stages| &mut stages.first_byte);
-        pen.accepted();
+        // What is resumed was accepted before.
+        if !resumed {
+            pen.accepted();
+        }
     });
     Observed::new(stream, on_data)
 }
 
-/// Says how the connection turned out, from the client's first word after the handshake.
-fn judge(
-    recording: &Recording,
-    watch: &Watch,
+/// A handshake that is complete.
+struct Handshaken {
     done: Instant,
     took: Duration,
     audit: LeafAudit,
-    end: End,
-    if_accepted: Outcome,
-) {
+    resumed: bool,
+}
+
+/// Says how the connection turned out, from the client's first word after the handshake.
+fn judge(recording: &Recording, watch: &Watch, how: &Handshaken, end: End, if_accepted: Outcome) {
+    let Handshaken { done, took, audit, resumed } = *how;
     let Some((word, at)) = watch.first_word() else {
         return recording.finish(Outcome::Unused, end);
     };
@@ -453,6 +560,7 @@ fn judge(
     let refusal = |signature| Refusal { signature, after_finished: true, judges_late, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
+        _ if resumed => return recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE)),
         FirstWord::Alert(number) => {
             let signature = Signature::Alert { number, warning: false };
             return recording.refused(&refusal(signature), audit, End::client(signature.describe()));
@@ -498,13 +606,14 @@ async fn answer_inside(
 }
 
 async fn refuse_inside(recording: &Recording, accepted: Accepted, answer: Answer, why: &str) {
-    let Accepted { stream, done, took, audit, tap } = accepted;
-    let (observed, watch) = observe(recording, stream, tap);
+    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
+    let (observed, watch) = observe(recording, stream, tap, resumed);
     recording.note(|record: &mut ConnectionRecord| record.told = Some(Told::StatusInside(answer.status.as_u16())));
     let serving = tokio::time::timeout(HANDSHAKE, answer_all(observed, answer));
     tokio::select! {
         _ = serving => {}
         () = recording.live().drain.cancelled() => {}
     }
-    judge(recording, &watch, done, took, audit, End::middlebox(why), Outcome::Failed);
+    let how = Handshaken { done, took, audit, resumed };
+    judge(recording, &watch, &how, End::middlebox(why), Outcome::Failed);
 }

@@ -75,8 +75,9 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: 
             Box::pin(inbound::serve_transparent(&shared, stream, recording, here)).await;
         }
         (None, Port::Forward(destination)) => {
-            let typed = destination.host.to_string();
-            let arrived = connection::arrive(&recording, Via::Forward, destination, Some(typed));
+            // An address is what a transparent port sees, too: nobody named a host.
+            let typed = destination.host.name().map(ToOwned::to_owned);
+            let arrived = connection::arrive(&recording, Via::Forward, destination, typed);
             Box::pin(connection::carry(&shared, Client::tcp(stream), &recording, &arrived)).await;
         }
     }

@@ -14,17 +14,22 @@ mod inbound;
 mod intercept;
 mod listen;
 mod observed;
+mod owners;
 mod peek;
 mod pool;
 mod respond;
+mod stall;
+mod tickets;
 mod tunnel;
+mod undecryptable;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use rustls::crypto::CryptoProvider;
@@ -37,11 +42,12 @@ use tokio_util::task::TaskTracker;
 
 pub use client_auth::{ClientCert, ClientCertError};
 pub use credentials::{Credentials, CredentialsError};
+pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
-use crate::journal::{DecisionKind, Journal};
-use crate::net::{Destination, Dialer};
-use crate::policy::{Asked, OnChange, PolicyStore, Sni, Subjects};
+use crate::journal::{DecisionKind, Journal, Live};
+use crate::net::{Destination, Dialer, OwnConnections};
+use crate::policy::{Asked, Decision, Need, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
 /// How a proxy is set up.
@@ -55,6 +61,8 @@ pub struct ProxyConfig {
     pub credentials: Option<Credentials>,
     /// For which hosts they have to say who they are.
     pub authenticate: Authenticate,
+    /// When the policy decides.
+    pub decide_at: DecideAt,
     /// Where connections are taken that the kernel redirects here (Linux).
     pub transparent: Option<SocketAddr>,
     /// Addresses whose connections all go to one place.
@@ -71,10 +79,16 @@ pub struct ProxyConfig {
     pub client_certs: Vec<ClientCert>,
     /// Where TLS secrets of both legs go (`SSLKEYLOGFILE` format).
     pub keylog: Option<Arc<dyn KeyLog>>,
-    /// Whether idle HTTP/1.1 connections to origins are kept for other clients.
+    /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
+    /// How long nothing may move in those to origins.
+    pub limits: Limits,
 }
 
 /// For which hosts the clients of a proxy with passwords have to say who they are. Products differ here, and a client
@@ -90,6 +104,41 @@ pub enum Authenticate {
     /// SNI is decided on anew, as any, and is not asked again. Requests in absolute form are not bypassed, and SOCKS 5
     /// asks before the host is known: both demand the password.
     NotForBypassed,
+}
+
+/// When the policy decides about a TLS connection, and so what it can compare. Products differ, and so do their
+/// configurations: Squid decides at any of its three `ssl_bump` steps, and these are them.
+///
+/// It changes nothing for a dialect that does not look at the subject in question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecideAt {
+    /// Before the client's hello is looked at: only the host that it asked for is known, and on a transparent port only
+    /// the address.
+    Request,
+    /// Once the hello is read: the SNI is known.
+    #[default]
+    Hello,
+    /// Once the origin has shown its certificate, for which a connection of the proxy's own is opened.
+    Certificate,
+}
+
+/// A word is neither `request`, nor `hello`, nor `certificate`.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("write `request`, `hello` or `certificate`")]
+pub struct DecideAtError;
+
+impl FromStr for DecideAt {
+    type Err = DecideAtError;
+
+    fn from_str(text: &str) -> Result<Self, DecideAtError> {
+        match text {
+            "request" => Ok(Self::Request),
+            "hello" => Ok(Self::Hello),
+            "certificate" => Ok(Self::Certificate),
+            _ => Err(DecideAtError),
+        }
+    }
 }
 
 /// A word is neither `always` nor `not-for-bypassed`.
@@ -150,8 +199,14 @@ struct Shared {
     policy: Arc<PolicyStore>,
     authority: Arc<Authority>,
     journal: Journal,
+    decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
+    learned: undecryptable::Learned,
+    /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
+    own: Option<Arc<OwnConnections>>,
+    owners: owners::Owners,
+    tickets: tickets::Tickets,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -170,7 +225,7 @@ impl Proxy {
     /// # Errors
     /// The address is taken, or would make an open proxy.
     pub async fn bind(
-        config: ProxyConfig,
+        mut config: ProxyConfig,
         policy: Arc<PolicyStore>,
         authority: Arc<Authority>,
         journal: Journal,
@@ -194,7 +249,13 @@ impl Proxy {
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
+        let own = config.transparent.map(|_| Arc::new(OwnConnections::default()));
+        if let Some(own) = &own {
+            config.dialer = config.dialer.noticing(Arc::clone(own));
+        }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
+        let owners = owners::Owners::new(ports.clone());
+        let tickets = tickets::Tickets::new()?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
         let mut added_lines = Vec::new();
@@ -204,7 +265,9 @@ impl Proxy {
             added_lines.extend_from_slice(value.as_bytes());
             added_lines.extend_from_slice(b"\r\n");
         }
+        let learned = undecryptable::Learned::new(authority.profile().undecryptable(), config.learn);
         let shared = Arc::new(Shared {
+            decide_at: ArcSwap::from_pointee(config.decide_at),
             config,
             address,
             ports,
@@ -213,6 +276,10 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            learned,
+            own,
+            owners,
+            tickets,
             server,
             added,
             added_lines,
@@ -269,15 +336,15 @@ impl RunningProxy {
                 (Some(name), true) => Sni::Name(name),
                 (None, true) => Sni::Absent,
             };
-            let asked = self.shared.policy.decide(&Subjects {
+            let mut known = Subjects {
                 connect_host: subjects.connect_host.as_deref(),
                 port: subjects.port,
                 sni,
                 address: subjects.address,
-                certificate: None,
+                certificate: subjects.certificate.as_deref(),
                 client: subjects.client,
-            });
-            let Asked::Decided(now) = asked else { continue };
+            };
+            let Some(now) = self.decide_again(&mut known, &live) else { continue };
             let now = DecisionKind::from(now.action);
             // A connection without TLS goes on unless it would be blocked.
             if now == before.action || (before.action == DecisionKind::Plain && now != DecisionKind::Block) {
@@ -294,6 +361,28 @@ impl RunningProxy {
             }
         }
         changed
+    }
+
+    /// Decides about an open connection with what is known of it. What the first decision did not have to know and this
+    /// one asks for is looked up in the record; a certificate that nobody has seen names nothing.
+    fn decide_again(&self, known: &mut Subjects<'_>, live: &Live) -> Option<Decision> {
+        for _ in 0..3 {
+            match self.shared.policy.decide(known) {
+                Asked::Decided(decision) => return Some(decision),
+                Asked::Needs(Need::Address) if known.address.is_none() => {
+                    let peer = live.origin_address().map(|peer| peer.ip());
+                    known.address = peer.or(Some(Ipv4Addr::UNSPECIFIED.into()));
+                }
+                Asked::Needs(Need::OriginCertificate) if known.certificate.is_none() => known.certificate = Some(&[]),
+                Asked::Needs(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// Changes when the policy decides, for connections that are not decided yet.
+    pub fn set_decide_at(&self, decide_at: DecideAt) {
+        self.shared.decide_at.store(Arc::new(decide_at));
     }
 
     /// Stops accepting when the guard is dropped; what runs goes on.
@@ -353,7 +442,8 @@ fn server_prototype(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
     // A client that resumes does not look at the certificate, and tickets on their way turn an orderly end into a
-    // reset: without them every connection is evidence.
+    // reset: without them every connection is evidence. Who has accepted its certificate before gets some: see
+    // `tickets`.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     if let Some(keylog) = keylog {

@@ -2,11 +2,13 @@
 //! `Proxy-Status` (RFC 9209).
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+use super::stall::words;
 use crate::net::{DialError, ParentFault, ParentSaid};
 
 /// An answer of the proxy's own.
@@ -76,6 +78,14 @@ impl Answer {
         Self::new(StatusCode::REQUEST_TIMEOUT, "http_request_error", detail)
     }
 
+    /// The origin has been silent for too long (RFC 9110, 15.6.5).
+    pub(crate) fn unanswered(limit: Duration) -> Self {
+        let detail = format!("the origin has not answered, and nothing has moved, for {}", words(limit));
+        let mut answer = Self::new(StatusCode::GATEWAY_TIMEOUT, "http_response_timeout", detail);
+        answer.hint = Some("--answer-timeout gives it longer".to_owned());
+        answer
+    }
+
     pub(crate) fn authenticate(wrong: bool) -> Self {
         let detail = if wrong { "the user name or the password is wrong" } else { "this proxy asks who you are" };
         let mut answer = Self::new(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "http_request_denied", detail);
@@ -90,6 +100,7 @@ impl Answer {
             DialError::Refused(_) => (StatusCode::BAD_GATEWAY, "connection_refused"),
             DialError::Timeout(..) => (StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
             DialError::OwnPort(destination) => return Self::own_port(&destination.to_string()),
+            DialError::CameBack(_) => (StatusCode::BAD_GATEWAY, "proxy_loop_detected"),
             DialError::Unreachable(..) => (StatusCode::BAD_GATEWAY, "destination_unavailable"),
             DialError::Parent { fault, .. } => match fault {
                 ParentFault::Refused(ParentSaid::Http { status: 504, .. } | ParentSaid::Socks(6))

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use super::stall::words;
 use crate::journal::{End, Live};
 use crate::net::{Flow, PumpError, ToEnd, pump};
-
-/// A tunnel through which nothing has moved for so long is closed.
-const IDLE: Duration = Duration::from_secs(3600);
 
 /// A draining tunnel closes after so long without bytes.
 const QUIET: Duration = Duration::from_secs(2);
@@ -31,8 +29,9 @@ fn clean(end: End) -> Ended {
     Ended { end, clean: true }
 }
 
-/// Passes bytes both ways until both directions have ended; each end is passed on as a half-close.
-pub(crate) async fn run<C, O>(live: &Live, client: C, origin: O) -> Ended
+/// Passes bytes both ways until both directions have ended; each end is passed on as a half-close. A tunnel through
+/// which nothing moves for `idle` is closed.
+pub(crate) async fn run<C, O>(live: &Live, idle: Duration, client: C, origin: O) -> Ended
 where
     C: AsyncRead + AsyncWrite,
     O: AsyncRead + AsyncWrite,
@@ -53,12 +52,13 @@ where
         }
         flow
     };
-    both(live, up, down, live.up(), live.down()).await
+    both(live, idle, up, down, live.up(), live.down()).await
 }
 
 /// Runs the two directions of a tunnel to their ends, or to a change of policy, or to the idle limit.
 pub(crate) async fn both(
     live: &Live,
+    idle: Duration,
     up: impl Future<Output = Result<Flow, PumpError>>,
     down: impl Future<Output = Result<Flow, PumpError>>,
     sent: &AtomicU64,
@@ -80,7 +80,7 @@ pub(crate) async fn both(
         live.drain.cancelled().await;
         still(QUIET).await;
     });
-    let mut idle = pin!(still(IDLE));
+    let mut still_too_long = pin!(still(idle));
     let (mut up, mut down) = (pin!(up), pin!(down));
     let (mut up_open, mut down_open) = (true, true);
     let mut first: Option<End> = None;
@@ -105,7 +105,9 @@ pub(crate) async fn both(
             }
             () = live.kill.cancelled() => return cut(End::middlebox("ended")),
             () = &mut drained => return clean(End::middlebox("drained")),
-            () = &mut idle => return clean(End::middlebox("nothing moved for an hour")),
+            () = &mut still_too_long => {
+                return clean(End::middlebox(format!("nothing moved for {}", words(idle))));
+            }
         }
     }
     clean(first.unwrap_or_else(|| End::middlebox("ended")))
@@ -118,13 +120,15 @@ mod tests {
     use super::*;
     use crate::journal::Journal;
 
+    const IDLE: Duration = Duration::from_secs(3600);
+
     #[tokio::test]
     async fn a_half_close_is_passed_on_and_the_answer_still_comes() {
         let journal = Journal::default();
         let recording = journal.open("127.0.0.1:1".parse().unwrap());
         let ((mut client, inner), (outer, mut origin)) = (duplex(64), duplex(64));
         let live = recording.live().clone();
-        let running = tokio::spawn(async move { run(&live, inner, outer).await });
+        let running = tokio::spawn(async move { run(&live, IDLE, inner, outer).await });
         client.write_all(b"question").await.unwrap();
         client.shutdown().await.unwrap();
         let mut asked = String::new();
@@ -146,9 +150,9 @@ mod tests {
         let recording = journal.open("127.0.0.1:1".parse().unwrap());
         let ((_client, inner), (outer, _origin)) = (duplex(64), duplex(64));
         recording.live().drain.cancel();
-        assert_eq!(run(recording.live(), inner, outer).await, clean(End::middlebox("drained")));
+        assert_eq!(run(recording.live(), IDLE, inner, outer).await, clean(End::middlebox("drained")));
         let ((_client, inner), (outer, _origin)) = (duplex(64), duplex(64));
         recording.live().kill.cancel();
-        assert_eq!(run(recording.live(), inner, outer).await, cut(End::middlebox("ended")));
+        assert_eq!(run(recording.live(), IDLE, inner, outer).await, cut(End::middlebox("ended")));
     }
 }

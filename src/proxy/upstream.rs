@@ -17,9 +17,10 @@ use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client_auth::{self, Answering, ClientCert};
+use super::exchange::Http2Origin;
 use super::observed::alert_in;
 use super::respond::Answer;
-use super::{ProxyConfig, protocol_versions};
+use super::{ProxyConfig, protocol_versions, undecryptable};
 use crate::authority::{OriginFault, OriginTrust, TlsVersion};
 use crate::journal::ClientCertificate;
 use crate::net::{CertificateFacts, Destination, DialError, Dialer, Dialled, Host, Way};
@@ -61,6 +62,13 @@ pub(crate) struct OriginKey {
     pub(crate) alpn: Vec<Vec<u8>>,
 }
 
+impl OriginKey {
+    /// The host that is asked for, with its port.
+    pub(crate) fn host(&self) -> Destination {
+        Destination::new(self.name.clone(), self.destination.port)
+    }
+}
+
 /// What was seen of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KnownOrigin {
@@ -86,9 +94,17 @@ impl KnownOrigin {
 /// An open connection to an origin.
 #[derive(Debug)]
 pub(crate) struct OriginLeg {
-    /// Boxed, since it goes through many hands.
-    pub(crate) stream: Box<TlsStream<Dialled>>,
+    pub(crate) carrier: LegCarrier,
     pub(crate) origin: Arc<KnownOrigin>,
+}
+
+/// What carries the requests to an origin.
+#[derive(Debug)]
+pub(crate) enum LegCarrier {
+    /// A connection of one client's own, or one that was its own before.
+    Tls(Box<TlsStream<Dialled>>),
+    /// A share in an HTTP/2 connection.
+    Http2(Http2Origin),
 }
 
 /// Why there is no connection to an origin.
@@ -96,8 +112,13 @@ pub(crate) struct OriginLeg {
 pub(crate) enum UpstreamError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{0} does not speak TLS as we do: {1}")]
-    Tls(Destination, String),
+    #[error("{destination} does not speak TLS as we do: {said}")]
+    Tls {
+        destination: Destination,
+        said: String,
+        /// Versions, ciphers or groups are what does not fit.
+        does_not_fit: bool,
+    },
     #[error("{0} did not complete a TLS handshake within {1:?}")]
     Timeout(Destination, Duration),
     #[error("{}", client_certificate_fault(destination, *given, said))]
@@ -117,7 +138,7 @@ impl UpstreamError {
     pub(crate) fn answer(&self) -> Answer {
         match self {
             Self::Dial(error) => Answer::unreachable(error),
-            Self::Tls(..) => Answer::bad_gateway("tls_protocol_error", self.to_string()),
+            Self::Tls { .. } => Answer::bad_gateway("tls_protocol_error", self.to_string()),
             Self::Timeout(..) => {
                 let mut answer = Answer::bad_gateway("connection_timeout", self.to_string());
                 answer.status = http::StatusCode::GATEWAY_TIMEOUT;
@@ -177,7 +198,7 @@ impl Upstream {
     pub(crate) async fn open(&self, key: &OriginKey, stream: Dialled) -> Result<OriginLeg, UpstreamError> {
         let (by, address) = (stream.by().clone(), stream.peer());
         let name = key.name.server_name();
-        let asked_for = Destination::new(key.name.clone(), key.destination.port);
+        let asked_for = key.host();
         let certified = self.client_certs.iter().find(|cert| cert.is_for(&asked_for));
         let begun = Instant::now();
         let handshake = TlsConnector::from(self.config(&key.alpn)).connect(name.clone(), stream);
@@ -196,7 +217,13 @@ impl Upstream {
             (Err(error), Some(given)) if alert_in(&error).is_some() || !is_rustls(&error) => {
                 return Err(refused(given, error.to_string()));
             }
-            (Err(error), _) => return Err(UpstreamError::Tls(key.destination.clone(), error.to_string())),
+            (Err(error), _) => {
+                return Err(UpstreamError::Tls {
+                    destination: key.destination.clone(),
+                    said: error.to_string(),
+                    does_not_fit: undecryptable::does_not_fit(&error),
+                });
+            }
         };
         let before = self.known.get(key);
         let (_, connection) = stream.get_ref();
@@ -233,15 +260,15 @@ impl Upstream {
                 seen
             }
         };
-        Ok(OriginLeg { stream, origin })
+        Ok(OriginLeg { carrier: LegCarrier::Tls(stream), origin })
     }
 }
 
 impl Upstream {
-    fn config(&self, alpn: &Vec<Vec<u8>>) -> Arc<ClientConfig> {
+    fn config(&self, alpn: &[Vec<u8>]) -> Arc<ClientConfig> {
         let make = || {
             let mut config = self.prototype.clone();
-            config.alpn_protocols.clone_from(alpn);
+            config.alpn_protocols = alpn.to_vec();
             Ok::<_, std::convert::Infallible>(Arc::new(config))
         };
         let Ok(config) = self.configs.get_or_insert_with(alpn, make);

@@ -3,7 +3,11 @@
 //! Words (decisions, outcomes, causes) are texts here, in the vocabulary of records and scenario files, so that a
 //! report can be written by whoever ran something and read by whoever has the file.
 
+mod audit;
+mod check;
+mod connection;
 mod excerpt;
+mod exec;
 mod file;
 mod json;
 mod junit;
@@ -20,10 +24,14 @@ use serde::{Serialize, Serializer};
 use crate::net::Pin;
 use crate::source::Document;
 
+pub use self::audit::{AuditCell, AuditReport, AuditVerdict, AuditedHost, Sent};
+pub use self::check::junit_of_check;
+pub use self::exec::{CommandEnd, ContactKind, EndKind, ExecReport, ExpectationReport, HostReport};
 pub use self::file::{WriteError, write_whole};
 pub use self::json::{VERSION, json};
 pub use self::junit::{JunitError, junit};
 pub use self::story::Story;
+pub(crate) use self::text::{clean, wrap};
 
 /// Everything that ran.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -168,10 +176,13 @@ pub struct CallView {
 }
 
 /// One connection, as the middlebox saw it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ConnectionView {
     /// Host, or host and port where that is not 443.
     pub host: String,
+    /// Which middlebox saw it, where a scenario has a second one: `gateway`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// `inspect`, `bypass`, `block`, `plain`; `None` where nothing was decided (`407`, no proxy).
     pub decision: Option<String>,
     /// The pattern of the rule that decided, or `default`.
@@ -191,7 +202,7 @@ pub struct ConnectionView {
 }
 
 /// The middlebox's diagnosis of a refusal.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CauseView {
     /// The verdict.
     pub cause: String,
@@ -204,7 +215,7 @@ pub struct CauseView {
 }
 
 /// The certificate that a client saw.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CertView {
     /// Who signed it.
     pub issuer: String,

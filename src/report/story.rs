@@ -23,27 +23,33 @@ pub struct Story {
     styles: Styles,
 }
 
+/// How words are told apart; by default not at all.
 #[derive(Clone, Copy, Debug, Default)]
-struct Styles {
-    good: Style,
-    bad: Style,
-    warn: Style,
-    strong: Style,
-    faint: Style,
+pub(super) struct Styles {
+    pub(super) good: Style,
+    pub(super) bad: Style,
+    pub(super) warn: Style,
+    pub(super) strong: Style,
+    pub(super) faint: Style,
+}
+
+impl Styles {
+    pub(super) fn coloured() -> Self {
+        Self {
+            good: AnsiColor::Green.on_default().bold(),
+            bad: AnsiColor::Red.on_default().bold(),
+            warn: AnsiColor::Yellow.on_default().bold(),
+            strong: Style::new().bold(),
+            faint: Style::new().dimmed(),
+        }
+    }
 }
 
 impl Story {
     /// With colours.
     #[must_use]
     pub fn coloured() -> Self {
-        let styles = Styles {
-            good: AnsiColor::Green.on_default().bold(),
-            bad: AnsiColor::Red.on_default().bold(),
-            warn: AnsiColor::Yellow.on_default().bold(),
-            strong: Style::new().bold(),
-            faint: Style::new().dimmed(),
-        };
-        Self { styles }
+        Self { styles: Styles::coloured() }
     }
 
     /// Without colours.
@@ -178,7 +184,8 @@ impl Story {
         }
         for connection in &step.connections {
             let Styles { strong, .. } = self.styles;
-            let _ = writeln!(block.text, "{:INDENT$}{strong}{}{strong:#}", "", clean(&connection.host));
+            let by = connection.by.as_ref().map_or(String::new(), |by| format!(", at the {by}"));
+            let _ = writeln!(block.text, "{:INDENT$}{strong}{}{strong:#}{}", "", clean(&connection.host), clean(&by));
             block.indent = 2;
             if let Some(decision) = &connection.decision {
                 let by = match connection.rule.as_deref() {
@@ -225,7 +232,7 @@ impl fmt::Display for Failure {
 }
 
 /// `pin-mismatch (high confidence)`, or what it could be.
-fn verdict(cause: &CauseView) -> String {
+pub(super) fn verdict(cause: &CauseView) -> String {
     let candidates = match &cause.candidates[..] {
         [] => String::new(),
         candidates => format!(": {}", candidates.join(", or ")),

@@ -2,7 +2,7 @@
 
 /// Text from files, clients and the network, without anything that moves a cursor, changes a colour or turns the
 /// direction of writing.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
     text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !is_disguise(*c)).collect()
 }
@@ -12,7 +12,7 @@ fn is_disguise(c: char) -> bool {
 }
 
 /// Breaks a line at spaces; a word that is longer than the width stays whole, so that it can be copied.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut length = 0;

@@ -3,22 +3,34 @@
 //! | table | keys |
 //! | --- | --- |
 //! | (top) | `name`, `summary` |
-//! | `[middlebox]` | `profile`, `default`, `dialect`, `on-change`, `policy`, `permit`, `proxy-auth = { user, password }` |
-//! | `[[middlebox.rule]]` | `pattern`, `action`, `enabled`, `ports`, `note` |
-//! | `[[origin]]` | `hosts`, `app`, `certificate`, `custom-domain`, `enroll-link`, `alpn` |
-//! | `[workstation]` | `proxy`, `trust-inspection-ca`, `proxy-credentials = "user:password"` |
+//! | `[middlebox]` | `profile`, `default`, `dialect`, `on-change`, `decide-at`, `policy`, `permit`, `proxy-auth = { user, password }` |
+//! | `[[middlebox.rule]]` | `pattern`, `action`, `enabled`, `ports`, `clients`, `note` |
+//! | `[gateway]`, `[[gateway.rule]]` | a second middlebox, on the way of what goes without the proxy; the same but `proxy-auth` |
+//! | `[[origin]]` | `hosts`, `app`, `certificate`, `alpn`, `alt-svc`, `revocation = { ocsp, crl }`; of an organization `custom-domain`, `enroll-link`, `sign-in-assets` |
+//! | `[workstation]` | `proxy`, `service-proxy`, `pac`, `trust-inspection-ca`, `proxy-credentials = "user:password"` |
 //! | `[[step]]` | `name`, `expect`, and one of the following |
 //!
 //! | step | what it does | what can be expected |
 //! | --- | --- | --- |
-//! | `enroll = { url, late }` | the simulated Okta Verify enrolls | `outcome`, `message`, `log`; of a connection: `cause`, `cause-among`, `decision`, `rule`; `host` |
-//! | `browse = { url }` | the browser opens a page | `outcome`, `cause`, `cause-among`, `decision`, `rule`, `status` |
-//! | `keep-open = { url }` | it asks on a connection that is held across steps | the same |
-//! | `command = [..]` or `{ run = [..], timeout }` | a program runs | `exit`, all of `browse`, `host` |
-//! | `bypass = { add, remove, on, off, at }` | rules change | nothing |
-//! | `workstation = { proxy, trust-inspection-ca, proxy-credentials }` | the workstation changes | nothing |
+//! | `enroll = { url, late, sni }` | the simulated Okta Verify enrolls | `outcome`, `message`, `log`, `warning`; of a connection: `cause`, `cause-among`, `decision`, `rule`; `host`, `by` |
+//! | `browse = { url, sni }` | the browser opens a page | `outcome`, `cause`, `cause-among`, `decision`, `rule`, `status`, `version`, `warning`, `by` |
+//! | `fast-pass = { url }` | a sign-in page looks for Okta Verify on loopback | `outcome`, `decision`, `rule`, `host`, `by` |
+//! | `keep-open = { url }` | the browser asks on a connection that is held across steps | as `browse`, but `version` and `warning` |
+//! | `command = [..]` or `{ run = [..], timeout }` | a program runs | `exit`, all of `keep-open`, `host` |
+//! | `bypass = { of, add, remove, on, off, at, clients }` | rules change | `warning`, `rejected` |
+//! | `workstation = { proxy, service-proxy, pac, trust-inspection-ca, proxy-credentials }` | the workstation changes | nothing |
 //! | `organization = { host, enroll-link }` | its administrator moves the enroll link, or back (`"default"`) | nothing |
-//! | `middlebox = { on-change }` | what changes do to open connections | nothing |
+//! | `middlebox = { on-change, decide-at }`, `gateway = { .. }` | what changes do to open connections; when the policy decides | nothing |
+//!
+//! The workstation goes as its proxy settings say: through the proxy (`[middlebox]`), or to the internet, where the
+//! gateway stands on the way if the scenario has one. The gateway sees what a transparent middlebox sees: the address
+//! (each host has one from 198.18.0.0/15) and the hello. `service-proxy` is what the application and the system's
+//! revocation checks read, `proxy` what the browser reads; without the former they are the same. In `pac`, `{proxy}`
+//! stands for the proxy's address. `trust-inspection-ca` is about the CAs of both middleboxes.
+//!
+//! `decide-at` is `request`, `hello` (where nothing is said) or `certificate`: Squid's three steps. `sni = "none"` leaves the
+//! server name out of a client's hellos, a host replaces it. A pattern of `add` for which `rejected` is expected has to be
+//! refused by the dialect.
 
 mod expect;
 mod lab;
@@ -38,7 +50,7 @@ use crate::net::Host;
 use crate::source::{Document, PlaceError};
 
 pub use self::expect::{Expectations, ExpectedOutcome};
-pub use self::lab::{Credentials, Middlebox, Origin, Rule, Workstation};
+pub use self::lab::{Credentials, Middlebox, Origin, Pac, Rule, Workstation};
 pub use self::step::{
     BypassChange, Command, CommandPart, CredentialsChange, EnrollLink, Kind, Step, StepAction, Target,
     WorkstationChange,
@@ -55,6 +67,8 @@ pub struct Scenario {
     pub summary: Option<String>,
     /// The proxy.
     pub middlebox: Middlebox,
+    /// The middlebox on the way of what goes without the proxy, if there is one.
+    pub gateway: Option<Middlebox>,
     /// The simulated internet. Empty: the real one.
     pub origins: Vec<Origin>,
     /// The machine on which the clients run, as it is before the first step.
@@ -79,7 +93,8 @@ impl Scenario {
         let middlebox = Middlebox::read(reader, raw.middlebox)?;
         let workstation = Workstation::read(reader, raw.workstation)?;
         let origins = lab::origins(reader, raw.origins)?;
-        let hosts = Hosts::of(&origins);
+        let gateway = raw.gateway.map(|raw| gateway(reader, &name, &origins, raw)).transpose()?;
+        let hosts = Hosts::of(&origins, gateway.is_some());
         hosts.check_links(reader, &origins)?;
         let steps = raw
             .steps
@@ -91,6 +106,7 @@ impl Scenario {
             name: name.value,
             summary: raw.summary.filter(|summary| !summary.trim().is_empty()),
             middlebox,
+            gateway,
             origins,
             workstation,
             steps,
@@ -102,6 +118,24 @@ impl Scenario {
     pub fn origin(&self, host: &Host) -> Option<&Origin> {
         self.origins.iter().find(|origin| origin.hosts.iter().any(|known| known.value == *host))
     }
+}
+
+/// The gateway: a middlebox of which its clients know nothing.
+fn gateway(
+    reader: Reader<'_>,
+    name: &Placed<String>,
+    origins: &[Origin],
+    raw: raw::RawMiddlebox,
+) -> Result<Middlebox, PlaceError> {
+    if let Some(auth) = &raw.proxy_auth {
+        let message = "a gateway cannot ask its clients who they are: they do not know of it";
+        return Err(reader.document.error(auth.user.span(), message, None));
+    }
+    if origins.is_empty() {
+        let help = Some("add an `[[origin]]`, or leave the gateway out".to_owned());
+        return Err(reader.document.error(name.span.clone(), "a gateway needs a simulated internet behind it", help));
+    }
+    Middlebox::read(reader, raw)
 }
 
 /// A value and the bytes of the file that state it.

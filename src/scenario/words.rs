@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::journal::{Cause, DecisionKind, Outcome};
 use crate::policy::{Action, OnChange};
-use crate::simulation::{Alpn, App, CertificateKind};
+use crate::proxy::DecideAt;
+use crate::simulation::{Alpn, App, CertificateKind, HttpVersion};
 use crate::source::did_you_mean;
 
 /// A closed set of words, as a file spells them.
@@ -59,7 +60,7 @@ macro_rules! borrowed {
 borrowed! {
     Action { Inspect = "inspect", Bypass = "bypass", Block = "block", }
     OnChange { NewOnly = "new-only", Drain = "drain", Kill = "kill", }
-    App { OktaOrg = "okta-org", Static = "static", Echo = "echo", Mtls = "mtls", }
+    App { OktaOrg = "okta-org", Static = "static", Echo = "echo", Mtls = "mtls", Revocation = "revocation", }
     CertificateKind {
         Genuine = "genuine",
         Expired = "expired",
@@ -69,6 +70,8 @@ borrowed! {
         Untrusted = "untrusted",
     }
     Alpn { H2 = "h2", Http1 = "http/1.1", }
+    HttpVersion { Http1 = "HTTP/1.1", Http2 = "HTTP/2", }
+    DecideAt { Request = "request", Hello = "hello", Certificate = "certificate", }
 }
 
 macro_rules! journal_words {
@@ -120,6 +123,26 @@ words! {
         Refused = "refused",
         /// Anything else went wrong.
         Error = "error",
+    }
+}
+
+words! {
+    /// Whether Okta Verify was found on loopback by a sign-in page.
+    FastPassOutcome {
+        /// It took the challenge.
+        Answered = "answered",
+        /// No port answered as it does.
+        Unanswered = "unanswered",
+    }
+}
+
+words! {
+    /// Which middlebox of a scenario.
+    By {
+        /// The one that the workstation's proxy setting names.
+        Proxy = "proxy",
+        /// The one on the way of what goes without a proxy.
+        Gateway = "gateway",
     }
 }
 

@@ -11,7 +11,7 @@ use crate::control::wire::NewRule;
 use crate::control::{ClientError, ConnectionFilter, ControlClient, ControlError, ProblemKind};
 use crate::journal::{DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Recording};
 use crate::net::Destination;
-use crate::policy::{Action, OnChange};
+use crate::policy::{Action, OnChange, Standing};
 
 #[tokio::test]
 async fn status_says_how_it_stands() {
@@ -184,11 +184,72 @@ async fn decide_explains_every_rule() {
     assert_eq!(lab.policy.current().rules()[0].hits(), 0);
 }
 
+#[tokio::test]
+async fn hosts_are_answered_under_the_policy_in_force_and_under_a_list_sent_along() {
+    let lab = Setup::new().run().await;
+    lab.client().add_rule(&NewRule::new("*.okta.com", Action::Bypass), None).await.unwrap();
+    let ask = async |body: &str| lab.json("POST /api/v1/decide", &[], body).await;
+    let answered = ask(r#"{"hosts": ["acme.okta.com", "okta.com:8443"]}"#).await;
+    assert_eq!((answered.status, answered.header("etag")), (200, Some("\"2\"")));
+    let answers = answered.value();
+    assert_eq!((&answers[0]["decision"], &answers[0]["entry"]["text"]), (&json!("bypass"), &json!("*.okta.com")));
+    assert_eq!((&answers[1]["decision"], &answers[1]["port"]), (&json!("inspect"), &json!(8443)));
+    let body = r#"{"hosts": ["acme.okta.com"], "patterns": ["*.okta.com"], "dialect": "zscaler"}"#;
+    let refused = ask(body).await.value();
+    assert_eq!(
+        (&refused[0]["decision"], &refused[0]["rejected"][0]["text"]),
+        (&json!("inspect"), &json!("*.okta.com"))
+    );
+    let without = ask(r#"{"hosts": ["acme.okta.com"], "sni": "none", "dialect": "umbrella"}"#).await.value();
+    assert_eq!(without[0]["decision"], "inspect");
+    let url = ask(r#"{"hosts": ["https://acme.okta.com"]}"#).await;
+    assert!(url.problem(422, "bad-value")["mend"].as_str().unwrap().contains("`acme.okta.com`"));
+    ask(r#"{"hosts": []}"#).await.problem(422, "bad-value");
+    ask(r#"{"hosts": ["a"], "dialekt": "zscaler"}"#).await.problem(400, "unknown-key");
+    assert_eq!(lab.policy.current().rules()[0].hits(), 0);
+}
+
+#[tokio::test]
+async fn a_check_is_answered_with_its_mend() {
+    let lab = Setup::new().run().await;
+    let ask = async |body: &str| lab.json("POST /api/v1/check", &[], body).await;
+    let checked = ask(r#"{"products": ["okta"], "org": "acme.okta.com"}"#).await.value();
+    assert_eq!(checked["passed"], false);
+    assert_eq!(checked["mend"]["edits"][0]["text"], ".okta.com");
+    lab.client().add_rule(&NewRule::new(".okta.com", Action::Bypass), None).await.unwrap();
+    assert_eq!(ask(r#"{"products": ["okta"]}"#).await.value()["passed"], true);
+    let body = r#"{"products": ["okta"], "patterns": ["*.okta.com"], "dialect": "pan-os-exclusion"}"#;
+    assert_eq!(ask(body).await.value()["half_right"][0]["id"], "H2");
+    ask(r#"{"products": []}"#).await.problem(422, "bad-value");
+    // No file of this machine is read for a request.
+    ask(r#"{"products": ["scenarios/products/okta.toml"]}"#).await.problem(422, "bad-value");
+    ask(r#"{"products": ["okta"], "org": "acme.example"}"#).await.problem(422, "bad-value");
+}
+
+#[tokio::test]
+async fn the_policy_is_served_as_a_pac_file() {
+    let lab = Setup::new().run().await;
+    lab.client().add_rule(&NewRule::new("*.okta.com", Action::Bypass), None).await.unwrap();
+    let pac = lab.get("/proxy.pac").await;
+    assert_eq!((pac.status, pac.header("content-type")), (200, Some("application/x-ns-proxy-autoconfig")));
+    assert!(pac.text().contains("FindProxyForURL") && pac.text().contains("okta.com"), "{}", pac.text());
+    assert!(pac.text().contains(":8080"), "{}", pac.text());
+}
+
 fn connection(lab: &super::Running, host: &str, kind: DecisionKind) -> Recording {
     let recording = lab.journal.open("127.0.0.1:9".parse().unwrap());
     recording.note(|record| record.destination = Some(Destination::parse(&format!("{host}:443")).unwrap()));
     let why = "a <b>bold</b> reason".to_owned();
-    let facts = DecisionFacts { action: kind, rule: None, rule_id: None, subject: None, why, epoch: 1 };
+    let facts = DecisionFacts {
+        action: kind,
+        rule: None,
+        rule_id: None,
+        subject: None,
+        why,
+        standing: Standing::Established,
+        assumptions: Vec::new(),
+        epoch: 1,
+    };
     recording.decided(OwnedSubjects::default(), facts);
     recording
 }
@@ -277,7 +338,8 @@ async fn the_page_shows_texts_as_texts() {
     let text = page.text();
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(text.contains("&lt;script&gt;alert(1)") && text.contains("a &lt;b&gt;bold"), "{text}");
-    assert!(!text.contains("<script") && text.contains("href=\"/ca.crt\"") && text.contains("127.0.0.1:8080"));
+    assert_eq!(text.matches("<script").count(), 1, "the page's own");
+    assert!(text.contains("href=\"/ca.crt\"") && text.contains("127.0.0.1:8080"));
 }
 
 #[tokio::test]
@@ -317,4 +379,47 @@ async fn a_taken_address_is_an_error() {
     let lab = Setup::new().run().await;
     let error = Setup::new().listen(&lab.address.to_string()).refused().await;
     assert!(matches!(error, ControlError::Bind(address, _) if address == lab.address), "{error}");
+}
+
+#[tokio::test]
+async fn counts_are_there_for_prometheus() {
+    let lab = Setup::new().run().await;
+    lab.client().add_rule(&NewRule::new("okta.com", Action::Bypass), None).await.unwrap();
+    let recording = lab.journal.open("127.0.0.1:9".parse().unwrap());
+    recording.finish(Outcome::GaveUp, End::client("closed"));
+    drop(recording);
+    let reply = lab.get("/metrics").await;
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = reply.text();
+    for line in [
+        "# TYPE middlebox_connections_ended_total counter",
+        "middlebox_connections_ended_total{decision=\"none\",outcome=\"gave-up\"} 1",
+        "middlebox_connections_open 0",
+        "middlebox_policy_epoch 2",
+        "middlebox_rule_hits_total{rule=\"r1\",pattern=\"okta.com\",action=\"bypass\"} 0",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_of_the_api_names_its_version() {
+    let lab = Setup::new().run().await;
+    let reply = lab.get("/openapi.json").await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let document: serde_json::Value = serde_json::from_str(&reply.text()).unwrap();
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn the_page_runs_its_own_script_and_no_other() {
+    use base64::Engine as _;
+    let lab = Setup::new().run().await;
+    let page = lab.get("/").await;
+    let text = page.text();
+    let script = text.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, script.as_bytes());
+    let hash = base64::prelude::BASE64_STANDARD.encode(hash);
+    let csp = page.header("content-security-policy").unwrap();
+    assert!(csp.contains(&format!("script-src 'sha256-{hash}'")) && csp.contains("connect-src 'self'"), "{csp}");
 }

@@ -15,6 +15,7 @@ use crate::net::{
     Destination, DialError, Filter, Flow, Parent, ParentFault, ParentSaid, Passed, PumpError, ToEnd, pump, read_some,
 };
 use crate::proxy::respond::Answer;
+use crate::proxy::stall::{Limits, Phase, Stall, words};
 use crate::proxy::tunnel::{self, Ended};
 
 /// How long a connection may stay without a request, and a request head incomplete.
@@ -73,6 +74,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) dropped: &'static [&'static str],
     /// Whole header lines that are added to requests.
     pub(crate) added: &'a [u8],
+    /// How long nothing may move.
+    pub(crate) limits: Limits,
     /// The parent proxy that takes the requests in the place of their destination, with that.
     pub(crate) parent: Option<(&'a Arc<Parent>, &'a Destination)>,
 }
@@ -94,6 +97,7 @@ impl Relay<'_> {
         O: AsyncRead + AsyncWrite,
     {
         let mut first = true;
+        let mut stall = Stall::new(self.limits);
         loop {
             let request = match self.next_request(client, origin).await {
                 Ok(request) => request,
@@ -117,7 +121,7 @@ impl Relay<'_> {
                 }
             };
             // In a box of its own, which is given back while the connection waits for the next request.
-            match Box::pin(self.exchange(client, origin, &request, &target, first)).await {
+            match Box::pin(self.exchange(client, origin, &request, &target, first, &mut stall)).await {
                 Step::Next => first = false,
                 Step::End(end) => return end,
             }
@@ -195,13 +199,14 @@ impl Relay<'_> {
         request: &RequestHead,
         target: &str,
         first: bool,
+        stall: &mut Stall,
     ) -> Step
     where
         C: AsyncRead + AsyncWrite,
         O: AsyncRead + AsyncWrite,
     {
         let live = self.recording.live();
-        let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (sent, received, passing) = (AtomicU64::new(0), AtomicU64::new(0), Passing::default());
         let begun = Instant::now();
         let mut status = None;
 
@@ -240,7 +245,8 @@ impl Relay<'_> {
 
             let answered = {
                 let complete = AtomicBool::new(body.is_none());
-                let mut answer = ToClient { relay: self, request, status: &mut status, first, begun: false };
+                let mut answer =
+                    ToClient { relay: self, request, status: &mut status, passing: &passing, first, begun: false };
                 let mut up = std::pin::pin!(upload(
                     &mut client.reader,
                     &mut client.buffer,
@@ -251,6 +257,11 @@ impl Relay<'_> {
                 ));
                 let mut down =
                     std::pin::pin!(answer.relay(&mut origin.reader, &mut origin.buffer, &mut client.writer, &received));
+                let moved = || {
+                    let bytes = sent.load(Ordering::Relaxed).wrapping_add(received.load(Ordering::Relaxed));
+                    (passing.phase(), bytes.wrapping_add(passing.interim.load(Ordering::Relaxed)))
+                };
+                let mut stalled = std::pin::pin!(stall.lasts(moved));
                 let mut sending = true;
                 let answered = loop {
                     tokio::select! {
@@ -260,6 +271,7 @@ impl Relay<'_> {
                             stopped => break 'exchange stopped.into_step(),
                         },
                         answered = &mut down => break answered,
+                        phase = &mut stalled => break self.stalled(phase),
                         () = live.kill.cancelled() => break 'exchange closed(End::middlebox("ended"), false),
                     }
                 };
@@ -273,8 +285,15 @@ impl Relay<'_> {
                         Poll::Pending if complete.load(Ordering::Relaxed) => Poll::Ready(None),
                         Poll::Pending => Poll::Pending,
                     });
-                    if let Some(stopped) = rest.await {
-                        break 'exchange stopped.into_step();
+                    tokio::select! {
+                        stopped = rest => if let Some(stopped) = stopped {
+                            break 'exchange stopped.into_step();
+                        },
+                        _ = &mut stalled => {
+                            let end = End::middlebox(self.silence("behind its early answer"));
+                            break 'exchange closed(end, false);
+                        }
+                        () = live.kill.cancelled() => break 'exchange closed(End::middlebox("ended"), false),
                     }
                 }
                 answered
@@ -311,6 +330,25 @@ impl Relay<'_> {
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
         step
+    }
+
+    /// What becomes of an exchange in which nothing has moved for too long.
+    fn stalled(&self, phase: Phase) -> Answered {
+        match phase {
+            Phase::Unanswered => {
+                let answer = Answer::unanswered(self.limits.answer);
+                let end = End::middlebox(answer.detail.clone());
+                Answered::Refuse(answer, end)
+            }
+            Phase::Answered => {
+                let end = End::middlebox(self.silence("inside the answer"));
+                Answered::Closed { end, clean: false }
+            }
+        }
+    }
+
+    fn silence(&self, place: &str) -> String {
+        format!("nothing moved for {} {place}", words(self.limits.idle))
     }
 
     /// Who wanted the connection to close after an answer.
@@ -351,7 +389,7 @@ impl Relay<'_> {
             }
             flow
         };
-        tunnel::both(self.recording.live(), up, down, sent, received).await
+        tunnel::both(self.recording.live(), self.limits.idle, up, down, sent, received).await
     }
 }
 
@@ -425,11 +463,27 @@ enum Answered {
     Refuse(Answer, End),
 }
 
+/// How far the answer to one request has come, for those who watch it.
+#[derive(Debug, Default)]
+struct Passing {
+    /// A head is on its way to the client, or was the last: what follows belongs to the answer.
+    answered: AtomicBool,
+    /// Interim answers that have passed.
+    interim: AtomicU64,
+}
+
+impl Passing {
+    fn phase(&self) -> Phase {
+        if self.answered.load(Ordering::Relaxed) { Phase::Answered } else { Phase::Unanswered }
+    }
+}
+
 /// Carries the answers to one request.
 struct ToClient<'a, 'r> {
     relay: &'a Relay<'r>,
     request: &'a RequestHead,
     status: &'a mut Option<u16>,
+    passing: &'a Passing,
     first: bool,
     begun: bool,
 }
@@ -492,6 +546,7 @@ impl ToClient<'_, '_> {
             let drains = self.relay.recording.live().drain.is_cancelled();
             let keep = response.keeps_alive() && length != Length::ToEnd && self.request.keeps_alive() && !drains;
             self.begun = true;
+            self.passing.answered.store(true, Ordering::Relaxed);
             if !interim {
                 *self.status = Some(response.status);
             }
@@ -521,6 +576,8 @@ impl ToClient<'_, '_> {
             }
             drop(out);
             if interim {
+                self.passing.interim.fetch_add(1, Ordering::Relaxed);
+                self.passing.answered.store(false, Ordering::Relaxed);
                 continue;
             }
             if response.status == 101 {

@@ -1,263 +1,161 @@
-//! Relaying HTTP/2 (RFC 9113): hyper on both legs, one stream for one stream, each with its own flow control.
+//! Relaying HTTP/2 (RFC 9113): one stream for one stream, each with its own flow control. The `h2` crate carries the
+//! frames on both legs: hyper, above it, drops interim answers, adds a `date`, and does not say which reset it saw.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http2::SendRequest;
-use hyper::rt::Executor;
-use hyper::server::conn::http2 as server;
+use h2::RecvStream;
+use h2::server::{self, SendResponse};
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::task::JoinSet;
 
-use crate::journal::{End, Exchange, Pen, Told};
+use super::http2_exchange::Http2Exchange;
+use super::http2_origin::{Driver, Http2Origin};
+use crate::journal::{End, Pen};
 use crate::proxy::respond::Answer;
+use crate::proxy::stall::Limits;
 
 /// How much one stream may have on its way: enough for a long fat path, little enough for many streams.
-const STREAM_WINDOW: u32 = 1 << 20;
+pub(super) const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The largest header list that is taken, as of HTTP/1.1's heads.
+pub(super) const MAX_FIELDS_SIZE: u32 = 64 << 10;
+
+/// The most streams that a client may have at once, where its origin allows as many.
+const MAX_STREAMS: usize = 256;
+
+/// How long a connection may stay without a stream.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// How long a draining connection may take for its running streams before the lab's grace period ends it.
 const LAST_STREAMS: Duration = Duration::from_secs(600);
 
-/// How long hyper may take to say goodbye on both legs once the relay is over.
+/// How long both legs may take to say goodbye once the relay is over.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Relays streams until either side ends. Every exchange is in the record then.
-pub(crate) async fn relay<C, O>(
-    pen: Pen,
-    client: C,
-    origin: O,
-    dropped: &'static [&'static str],
-    added: Arc<[(HeaderName, HeaderValue)]>,
-) -> End
-where
-    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    O: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let tasks = Tasks::default();
-    let live = Arc::clone(pen.live());
-    let end = streams(pen, client, origin, dropped, added, &tasks).await;
-    tasks.end(if live.kill.is_cancelled() { Duration::ZERO } else { GOODBYE }).await;
-    end
+/// What all streams of a relay have in common.
+pub(crate) struct Http2Relay {
+    pub(crate) pen: Pen,
+    /// Header fields of answers that are removed.
+    pub(crate) dropped: &'static [&'static str],
+    /// Header fields that are added to requests.
+    pub(crate) added: Arc<[(HeaderName, HeaderValue)]>,
+    /// How long nothing may move.
+    pub(crate) limits: Limits,
 }
 
-/// Hyper's own tasks, one for each stream and one for the origin's connection, none of which outlives the relay.
-#[derive(Clone, Debug, Default)]
-struct Tasks {
-    running: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Tasks {
-    async fn end(self, patience: Duration) {
-        self.running.close();
-        if tokio::time::timeout(patience, self.running.wait()).await.is_err() {
-            self.stop.cancel();
-            self.running.wait().await;
+impl Http2Relay {
+    /// Relays streams until either side ends. `driver` runs the origin's connection, where that is this relay's own.
+    /// Every exchange is in the record then.
+    pub(crate) async fn run<C, O>(self, client: C, origin: Http2Origin, driver: Option<Driver<O>>) -> End
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        O: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let live = Arc::clone(self.pen.live());
+        let (mut streams, mut own) = (JoinSet::new(), JoinSet::new());
+        if let Some(driver) = driver {
+            own.spawn(driver.run());
         }
+        let end = self.streams(client, origin, &mut streams).await;
+        // None of the tasks outlives the relay.
+        if !live.kill.is_cancelled() {
+            let all = async {
+                while streams.join_next().await.is_some() {}
+                while own.join_next().await.is_some() {}
+            };
+            let _ = tokio::time::timeout(GOODBYE, all).await;
+        }
+        streams.shutdown().await;
+        own.shutdown().await;
+        end
     }
-}
 
-impl<F> Executor<F> for Tasks
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, task: F) {
-        let stop = self.stop.clone();
-        self.running.spawn(async move { drop(stop.run_until_cancelled_owned(task).await) });
-    }
-}
-
-async fn streams<C, O>(
-    pen: Pen,
-    client: C,
-    origin: O,
-    dropped: &'static [&'static str],
-    added: Arc<[(HeaderName, HeaderValue)]>,
-    tasks: &Tasks,
-) -> End
-where
-    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    O: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let handshake = hyper::client::conn::http2::Builder::new(tasks.clone())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(4 * STREAM_WINDOW)
-        .handshake(TokioIo::new(origin))
-        .await;
-    let (sender, connection) = match handshake {
-        Ok(ready) => ready,
-        Err(error) => return End::origin(format!("HTTP/2 could not begin: {error}")),
-    };
-    let live = pen.live().clone();
-    let service = service_fn(move |request| forward(request, sender.clone(), pen.clone(), dropped, Arc::clone(&added)));
-    let mut serving = pin!(
-        server::Builder::new(tasks.clone())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(4 * STREAM_WINDOW)
-            .max_concurrent_streams(256)
-            .serve_connection(TokioIo::new(client), service)
-    );
-    let mut connection = pin!(connection);
-    let mut origin_open = true;
-    let mut closing: Option<End> = None;
-    let deadline = tokio::time::sleep(LAST_STREAMS);
-    tokio::pin!(deadline);
-    loop {
+    async fn streams<C>(self, client: C, mut origin: Http2Origin, streams: &mut JoinSet<()>) -> End
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let relay = Arc::new(self);
+        let live = relay.pen.live();
+        // What the origin offers has to be known before it is offered to the client (RFC 8441, 3).
         tokio::select! {
-            served = &mut serving => {
-                return closing.unwrap_or_else(|| match served {
-                    Ok(()) => End::client("closed"),
-                    Err(error) => End::client(error.to_string()),
-                });
-            }
-            ended = &mut connection, if origin_open => {
-                origin_open = false;
-                closing.get_or_insert_with(|| match ended {
-                    Ok(()) => End::origin("closed"),
-                    Err(error) => End::origin(error.to_string()),
-                });
-                // The client learns that it has to open another connection; answers under way go on.
-                serving.as_mut().graceful_shutdown();
-                deadline.as_mut().reset(tokio::time::Instant::now() + LAST_STREAMS);
-            }
-            () = live.drain.cancelled(), if closing.is_none() => {
-                closing = Some(End::middlebox("drained"));
-                serving.as_mut().graceful_shutdown();
-                deadline.as_mut().reset(tokio::time::Instant::now() + LAST_STREAMS);
-            }
+            () = origin.settled() => {}
             () = live.kill.cancelled() => return End::middlebox("ended"),
-            () = &mut deadline, if closing.is_some() => return End::middlebox("streams did not end"),
+        }
+        let mut builder = server::Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(4 * STREAM_WINDOW)
+            .max_header_list_size(MAX_FIELDS_SIZE)
+            .max_concurrent_streams(u32::try_from(origin.stream_limit().clamp(1, MAX_STREAMS)).unwrap_or(1));
+        if origin.takes_extended_connect() {
+            builder.enable_connect_protocol();
+        }
+        let mut leaving = origin.clone();
+        let shaken = tokio::select! {
+            shaken = builder.handshake(client) => shaken,
+            how = leaving.leaves() => return End::origin(how),
+            () = live.drain.cancelled() => return End::middlebox("drained"),
+            () = live.kill.cancelled() => return End::middlebox("ended"),
+            () = tokio::time::sleep(IDLE) => return End::middlebox("no request for 10 minutes"),
+        };
+        let mut client: server::Connection<C, Bytes> = match shaken {
+            Ok(client) => client,
+            Err(error) => return End::client(error.to_string()),
+        };
+        let mut closing: Option<End> = None;
+        let deadline = tokio::time::sleep(IDLE);
+        tokio::pin!(deadline);
+        loop {
+            let goodbye = tokio::select! {
+                accepted = poll_fn(|cx| client.poll_accept(cx)) => match accepted {
+                    Some(Ok((request, respond))) => {
+                        streams.spawn(stream(Arc::clone(&relay), request, respond, origin.clone()));
+                        continue;
+                    }
+                    Some(Err(error)) => return closing.unwrap_or_else(|| End::client(error.to_string())),
+                    None => return closing.unwrap_or_else(|| End::client("closed")),
+                },
+                Some(_) = streams.join_next() => {
+                    if streams.is_empty() && closing.is_none() {
+                        deadline.as_mut().reset(tokio::time::Instant::now() + IDLE);
+                    }
+                    continue;
+                }
+                // The client learns that it has to open another connection; streams under way go on.
+                how = leaving.leaves(), if closing.is_none() => End::origin(how),
+                () = live.drain.cancelled(), if closing.is_none() => End::middlebox("drained"),
+                () = live.kill.cancelled() => return End::middlebox("ended"),
+                () = &mut deadline => match closing {
+                    Some(_) => return End::middlebox("streams did not end"),
+                    None if streams.is_empty() => End::middlebox("no request for 10 minutes"),
+                    None => {
+                        deadline.as_mut().reset(tokio::time::Instant::now() + IDLE);
+                        continue;
+                    }
+                },
+            };
+            client.graceful_shutdown();
+            deadline.as_mut().reset(tokio::time::Instant::now() + LAST_STREAMS);
+            closing = Some(goodbye);
         }
     }
 }
 
-type Answered = Response<Either<Counted, Full<Bytes>>>;
-
-async fn forward(
-    request: Request<Incoming>,
-    mut sender: SendRequest<Counted>,
-    pen: Pen,
-    dropped: &'static [&'static str],
-    added: Arc<[(HeaderName, HeaderValue)]>,
-) -> Result<Answered, hyper::Error> {
-    let name = || {
-        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        (request.method().to_string(), host, request.uri().path().to_owned())
-    };
-    let (method, host, path) = pen.has_room().then(name).unwrap_or_default();
-    let log = Arc::new(Log {
-        begun: Instant::now(),
-        method,
-        host,
-        path,
-        status: OnceLock::new(),
-        sent: AtomicU64::new(0),
-        received: AtomicU64::new(0),
-        pen,
-    });
-    let up = Arc::clone(&log);
-    let mut request = request.map(|body| Counted { body, log: up, up: true });
-    drop_proxy_fields(request.headers_mut());
-    for (name, value) in added.iter() {
-        request.headers_mut().append(name.clone(), value.clone());
-    }
-    if sender.ready().await.is_err() {
-        // The origin's connection ended between two requests; nothing of this one was sent.
-        let answer = Answer::bad_gateway("connection_terminated", "the origin closed its connection");
-        log.pen.note(|record| record.told = Some(Told::StatusInside(answer.status.as_u16())));
-        let _ = log.status.set(answer.status.as_u16());
-        return Ok(answer.to_response().map(Either::Right));
-    }
-    // An error of the stream goes on as it is: hyper resets the client's stream with the origin's reason.
-    let mut response = sender.send_request(request).await?;
-    let _ = log.status.set(response.status().as_u16());
-    drop_proxy_fields(response.headers_mut());
-    for name in dropped {
-        response.headers_mut().remove(*name);
-    }
-    Ok(response.map(|body| Either::Left(Counted { body, log, up: false })))
-}
-
-/// What is meant for a proxy goes no further, as in HTTP/1.1.
-fn drop_proxy_fields(headers: &mut HeaderMap) {
-    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("proxy-")).cloned() {
-        headers.remove(name);
-    }
-}
-
-/// One exchange; recorded when the last of its bodies is let go. Nameless where the record has no room for it.
-struct Log {
-    begun: Instant,
-    method: String,
-    host: String,
-    path: String,
-    status: OnceLock<u16>,
-    sent: AtomicU64,
-    received: AtomicU64,
-    pen: Pen,
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.pen.exchange(|| Exchange {
-            method: std::mem::take(&mut self.method),
-            host: std::mem::take(&mut self.host),
-            path: std::mem::take(&mut self.path),
-            version: "HTTP/2",
-            status: self.status.get().copied(),
-            request_bytes: self.sent.load(Ordering::Relaxed),
-            response_bytes: self.received.load(Ordering::Relaxed),
-            began_us: self.pen.moment(self.begun),
-            took_us: u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-        });
-    }
-}
-
-/// A body on its way, counted.
-struct Counted {
-    body: Incoming,
-    log: Arc<Log>,
-    up: bool,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            let live = self.log.pen.live();
-            let (own, total) = if self.up { (&self.log.sent, live.up()) } else { (&self.log.received, live.down()) };
-            own.fetch_add(data.len() as u64, Ordering::Relaxed);
-            total.fetch_add(data.len() as u64, Ordering::Relaxed);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+async fn stream(
+    relay: Arc<Http2Relay>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    origin: Http2Origin,
+) {
+    Http2Exchange::new(relay, &request).run(request, respond, &origin).await;
 }
 
 /// Answers every request of a connection in the origin's place.
@@ -266,7 +164,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer.to_response();
+        let response: Response<_> = answer.to_response();
         async move {
             // The request is read to its end, so that the client has sent it before it is told.
             let _ = tokio::time::timeout(Duration::from_secs(10), request.into_body().collect()).await;

@@ -4,7 +4,10 @@ mod framing;
 mod head;
 mod http1;
 mod http2;
+mod http2_exchange;
+mod http2_origin;
 
 pub(crate) use head::{Length, RequestHead, find_end, leading_empty_lines};
 pub(crate) use http1::{Admission, Gate, Relay, RelayEnd, Side};
-pub(crate) use http2::{answer_all, relay as relay_http2};
+pub(crate) use http2::{Http2Relay, answer_all};
+pub(crate) use http2_origin::{Driver, Http2Origin};

@@ -219,6 +219,7 @@ async fn plain(
         recording,
         dropped: &[],
         added: added.as_bytes(),
+        limits: shared.config.limits,
         parent: parent.as_ref().map(|parent| (parent, &inbound.destination)),
     };
     match Box::pin(relay.run(&mut client, &mut origin, &mut gate)).await {

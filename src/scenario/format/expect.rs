@@ -10,7 +10,8 @@ use super::raw::{OneOrMore, RawExpect, Text};
 use super::{Kind, Placed, Reader};
 use crate::journal::{Cause, DecisionKind, Outcome};
 use crate::net::Host;
-use crate::scenario::words::{ClientOutcome, Word, choices};
+use crate::scenario::words::{By, ClientOutcome, FastPassOutcome, Word, choices};
+use crate::simulation::HttpVersion;
 use crate::source::PlaceError;
 
 /// What is expected of a step; all that is given has to hold.
@@ -37,6 +38,14 @@ pub struct Expectations {
     /// Whose connection `cause`, `cause-among`, `decision`, `rule`, `status` and a connection's `outcome` are about,
     /// the last one to it. `None`: the last one of the step.
     pub host: Option<Placed<Host>>,
+    /// Which middlebox those are about. `None`: whichever saw the last connection.
+    pub by: Option<Placed<By>>,
+    /// The version of HTTP that the browser spoke.
+    pub version: Option<Placed<HttpVersion>>,
+    /// Texts that warnings contain, each in some warning.
+    pub warning: Vec<Placed<String>>,
+    /// A text that the reason contains for which a pattern was not taken.
+    pub rejected: Option<Placed<String>>,
 }
 
 /// The outcome of a simulated client, or that of a connection, by the kind of step.
@@ -44,6 +53,8 @@ pub struct Expectations {
 pub enum ExpectedOutcome {
     /// Of an `enroll`.
     Client(ClientOutcome),
+    /// Of a `fast-pass`.
+    FastPass(FastPassOutcome),
     /// Of everything else.
     Connection(Outcome),
 }
@@ -52,6 +63,7 @@ impl fmt::Display for ExpectedOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(outcome) => outcome.fmt(f),
+            Self::FastPass(outcome) => outcome.fmt(f),
             Self::Connection(outcome) => outcome.fmt(f),
         }
     }
@@ -62,10 +74,17 @@ impl Kind {
     #[must_use]
     pub fn expectations(self) -> &'static [&'static str] {
         match self {
-            Self::Enroll => &["outcome", "cause", "cause-among", "message", "log", "decision", "rule", "host"],
-            Self::Browse | Self::KeepOpen => &["outcome", "cause", "cause-among", "decision", "rule", "status"],
-            Self::Command => &["exit", "outcome", "cause", "cause-among", "decision", "rule", "status", "host"],
-            Self::Bypass | Self::Workstation | Self::Organization | Self::Middlebox => &[],
+            Self::Enroll => {
+                &["outcome", "cause", "cause-among", "message", "log", "decision", "rule", "host", "by", "warning"]
+            }
+            Self::Browse => {
+                &["outcome", "cause", "cause-among", "decision", "rule", "status", "version", "by", "warning"]
+            }
+            Self::FastPass => &["outcome", "decision", "rule", "host", "by"],
+            Self::KeepOpen => &["outcome", "cause", "cause-among", "decision", "rule", "status", "by"],
+            Self::Command => &["exit", "outcome", "cause", "cause-among", "decision", "rule", "status", "host", "by"],
+            Self::Bypass => &["warning", "rejected"],
+            Self::Workstation | Self::Organization | Self::Middlebox | Self::Gateway => &[],
         }
     }
 }
@@ -74,10 +93,11 @@ impl Expectations {
     /// Whether nothing is expected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { outcome, cause, cause_among, message, log, decision, rule, status, exit, host: _ } = self;
+        let Self { outcome, cause, cause_among, message, log, decision, rule, status, exit, host: _, by: _, .. } = self;
         outcome.is_none()
             && (cause.is_none() && cause_among.is_none() && message.is_none() && log.is_empty())
             && (decision.is_none() && rule.is_none() && status.is_none() && exit.is_none())
+            && (self.version.is_none() && self.warning.is_empty() && self.rejected.is_none())
     }
 
     pub(super) fn read(
@@ -94,14 +114,18 @@ impl Expectations {
             cause: raw.cause.map(|text| reader.word(text, "cause of a refusal")).transpose()?,
             cause_among: raw.cause_among.map(|text| reader.word(text, "cause of a refusal")).transpose()?,
             message: raw.message.map(|text| reader.filled(text, "the message")).transpose()?,
-            log: raw.log.map_or(Ok(Vec::new()), |log| texts(reader, log))?,
+            log: raw.log.map_or(Ok(Vec::new()), |log| texts(reader, log, "the text of the log"))?,
             decision: raw.decision.map(|text| reader.word(text, "decision")).transpose()?,
             rule: raw.rule.map(|text| reader.filled(text, "the rule")).transpose()?,
             status: raw.status.map(|status| http_status(reader, status)).transpose()?,
             exit: raw.exit.map(Placed::from),
-            host: raw.host.map(|text| reader.host(text)).transpose()?,
+            host: raw.host.map(|text| expected_host(reader, kind, text)).transpose()?,
+            by: raw.by.map(|text| hosts.by(reader, text)).transpose()?,
+            version: raw.version.map(|text| reader.word(text, "version of HTTP that is simulated")).transpose()?,
+            warning: raw.warning.map_or(Ok(Vec::new()), |text| texts(reader, text, "the text of the warning"))?,
+            rejected: raw.rejected.map(|text| reader.filled(text, "the reason")).transpose()?,
         };
-        if let Some(host) = &expectations.host {
+        if let Some(host) = expectations.host.as_ref().filter(|host| !is_this_machine(host)) {
             hosts.known(reader, host)?;
         }
         if expectations.is_empty() {
@@ -135,6 +159,10 @@ fn applicable(reader: Reader<'_>, kind: Kind, whole: Range<usize>, raw: &RawExpe
         ("status", raw.status.as_ref().map(Spanned::span)),
         ("exit", raw.exit.as_ref().map(Spanned::span)),
         ("host", raw.host.as_ref().map(Spanned::span)),
+        ("by", raw.by.as_ref().map(Spanned::span)),
+        ("version", raw.version.as_ref().map(Spanned::span)),
+        ("warning", raw.warning.as_ref().map(Spanned::span)),
+        ("rejected", raw.rejected.as_ref().map(Spanned::span)),
     ];
     for (key, span) in given {
         if let Some(span) = span.filter(|_| !known.contains(&key)) {
@@ -152,6 +180,11 @@ fn outcome(reader: Reader<'_>, kind: Kind, text: Text) -> Result<Placed<Expected
             .word(text, "outcome of an enrollment")
             .map(|word: Placed<ClientOutcome>| word.map(ExpectedOutcome::Client));
     }
+    if kind == Kind::FastPass {
+        return reader
+            .word(text, "outcome of a sign-in with FastPass")
+            .map(|word: Placed<FastPassOutcome>| word.map(ExpectedOutcome::FastPass));
+    }
     if ClientOutcome::of(text.get_ref()) == Some(ClientOutcome::Enrolled) {
         let help = "only an `enroll` step enrolls; here it is `accepted` or `bypassed`".to_owned();
         return Err(reader.document.error(text.span(), "`enrolled` is no outcome of a connection", Some(help)));
@@ -159,13 +192,27 @@ fn outcome(reader: Reader<'_>, kind: Kind, text: Text) -> Result<Placed<Expected
     reader.word(text, "outcome of a connection").map(|word: Placed<Outcome>| word.map(ExpectedOutcome::Connection))
 }
 
-fn texts(reader: Reader<'_>, log: Spanned<OneOrMore>) -> Result<Vec<Placed<String>>, PlaceError> {
+/// The host of an expectation; a sign-in page also asks this machine.
+fn expected_host(reader: Reader<'_>, kind: Kind, text: Text) -> Result<Placed<Host>, PlaceError> {
+    let host = reader.host(text)?;
+    if is_this_machine(&host) && kind != Kind::FastPass {
+        let help = Some("name a host of an `[[origin]]`".to_owned());
+        return Err(reader.document.error(host.span, format!("`{kind}` asks nothing of this machine"), help));
+    }
+    Ok(host)
+}
+
+fn is_this_machine(host: &Host) -> bool {
+    host.name() == Some("localhost")
+}
+
+fn texts(reader: Reader<'_>, log: Spanned<OneOrMore>, what: &str) -> Result<Vec<Placed<String>>, PlaceError> {
     let span = log.span();
     let lines = match log.into_inner() {
         OneOrMore::One(text) => vec![Spanned::new(span, text)],
         OneOrMore::More(texts) => texts,
     };
-    reader.each(lines, |reader, text| reader.filled(text, "the text of the log"))
+    reader.each(lines, |reader, text| reader.filled(text, what))
 }
 
 fn http_status(reader: Reader<'_>, status: Spanned<u16>) -> Result<Placed<u16>, PlaceError> {

@@ -16,6 +16,7 @@ pub(super) struct RawScenario {
     pub(super) summary: Option<String>,
     #[serde(default)]
     pub(super) middlebox: RawMiddlebox,
+    pub(super) gateway: Option<RawMiddlebox>,
     #[serde(default, rename = "origin")]
     pub(super) origins: Vec<Spanned<RawOrigin>>,
     #[serde(default)]
@@ -25,12 +26,13 @@ pub(super) struct RawScenario {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "the table `[middlebox]`")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "the table of a middlebox")]
 pub(super) struct RawMiddlebox {
     pub(super) profile: Option<Text>,
     pub(super) default: Option<Text>,
     pub(super) dialect: Option<Text>,
     pub(super) on_change: Option<Text>,
+    pub(super) decide_at: Option<Text>,
     pub(super) policy: Option<Text>,
     #[serde(default)]
     pub(super) permit: List,
@@ -54,6 +56,8 @@ pub(super) struct RawRule {
     pub(super) enabled: Option<bool>,
     #[serde(default)]
     pub(super) ports: Vec<Spanned<u16>>,
+    #[serde(default)]
+    pub(super) clients: List,
     pub(super) note: Option<String>,
 }
 
@@ -65,13 +69,25 @@ pub(super) struct RawOrigin {
     pub(super) certificate: Option<Text>,
     pub(super) custom_domain: Option<Text>,
     pub(super) enroll_link: Option<Text>,
+    pub(super) sign_in_assets: Option<Text>,
     pub(super) alpn: Option<Spanned<List>>,
+    pub(super) alt_svc: Option<Text>,
+    pub(super) revocation: Option<Spanned<RawRevocation>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table ({ ocsp = \"HOST\", crl = \"HOST\" })")]
+pub(super) struct RawRevocation {
+    pub(super) ocsp: Option<Text>,
+    pub(super) crl: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table ({ proxy = \"off\" })")]
 pub(super) struct RawWorkstation {
     pub(super) proxy: Option<Text>,
+    pub(super) service_proxy: Option<Text>,
+    pub(super) pac: Option<Text>,
     pub(super) trust_inspection_ca: Option<bool>,
     pub(super) proxy_credentials: Option<Text>,
 }
@@ -81,13 +97,15 @@ pub(super) struct RawWorkstation {
 pub(super) struct RawStep {
     pub(super) name: Text,
     pub(super) enroll: Option<Spanned<RawEnroll>>,
-    pub(super) browse: Option<Spanned<RawTarget>>,
+    pub(super) browse: Option<Spanned<RawBrowse>>,
+    pub(super) fast_pass: Option<Spanned<RawTarget>>,
     pub(super) command: Option<Spanned<RawCommand>>,
     pub(super) bypass: Option<Spanned<RawBypass>>,
     pub(super) workstation: Option<Spanned<RawWorkstation>>,
     pub(super) keep_open: Option<Spanned<RawTarget>>,
     pub(super) organization: Option<Spanned<RawOrganization>>,
     pub(super) middlebox: Option<Spanned<RawMiddleboxChange>>,
+    pub(super) gateway: Option<Spanned<RawMiddleboxChange>>,
     pub(super) expect: Option<Spanned<RawExpect>>,
 }
 
@@ -97,6 +115,14 @@ pub(super) struct RawEnroll {
     pub(super) url: Text,
     #[serde(default)]
     pub(super) late: bool,
+    pub(super) sni: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table ({ url = \"https://…\" })")]
+pub(super) struct RawBrowse {
+    pub(super) url: Text,
+    pub(super) sni: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +140,7 @@ pub(super) struct RawCommand {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table ({ add = [\"*.okta.com\"] })")]
 pub(super) struct RawBypass {
+    pub(super) of: Option<Text>,
     #[serde(default)]
     pub(super) add: List,
     #[serde(default)]
@@ -123,6 +150,8 @@ pub(super) struct RawBypass {
     #[serde(default)]
     pub(super) off: List,
     pub(super) at: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) clients: Option<Spanned<List>>,
 }
 
 #[derive(Deserialize)]
@@ -135,7 +164,8 @@ pub(super) struct RawOrganization {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table ({ on-change = \"drain\" })")]
 pub(super) struct RawMiddleboxChange {
-    pub(super) on_change: Text,
+    pub(super) on_change: Option<Text>,
+    pub(super) decide_at: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,6 +181,10 @@ pub(super) struct RawExpect {
     pub(super) status: Option<Spanned<u16>>,
     pub(super) exit: Option<Spanned<i32>>,
     pub(super) host: Option<Text>,
+    pub(super) by: Option<Text>,
+    pub(super) version: Option<Text>,
+    pub(super) warning: Option<Spanned<OneOrMore>>,
+    pub(super) rejected: Option<Text>,
 }
 
 /// A list of texts.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
-use super::lab::{Credentials, Hosts};
-use super::raw::{List, RawBypass, RawCommand, RawOrganization, RawStep, RawWorkstation, Text};
+use super::lab::{Credentials, Hosts, Pac, clients, decide_at, service_proxy};
+use super::raw::{List, RawBypass, RawCommand, RawMiddleboxChange, RawOrganization, RawStep, RawWorkstation, Text};
 use super::{Expectations, Placed, Reader};
 use crate::net::Host;
-use crate::policy::OnChange;
-use crate::scenario::words::{ProxySetting, Word, choices};
-use crate::simulation::App;
+use crate::policy::{Network, OnChange};
+use crate::proxy::DecideAt;
+use crate::scenario::words::{By, ProxySetting, Word, choices};
+use crate::simulation::{App, SniChoice};
 use crate::source::PlaceError;
 
 /// One step: something is done, and something may be expected of it.
@@ -40,9 +41,18 @@ pub enum StepAction {
         target: Target,
         /// The client looks at the pin only once the handshake is over, and closes without an alert.
         late: bool,
+        /// What the hellos of its application name, if not the host of the address.
+        sni: Option<SniChoice>,
     },
     /// The browser of the workstation, which pins nothing, opens a page.
-    Browse(Target),
+    Browse {
+        /// The page.
+        target: Target,
+        /// What its hello names, if not the host of the address.
+        sni: Option<SniChoice>,
+    },
+    /// The browser opens a sign-in page, which looks for Okta Verify on loopback.
+    FastPass(Target),
     /// A real program runs with the workstation's proxy and trust.
     Command(Command),
     /// Bypass rules change while the lab runs.
@@ -59,10 +69,14 @@ pub enum StepAction {
         /// Where its enroll link leads from now on.
         enroll_link: EnrollLink,
     },
-    /// The middlebox changes.
+    /// A middlebox changes.
     Middlebox {
+        /// Which one.
+        by: By,
         /// What happens to open connections from now on.
-        on_change: OnChange,
+        on_change: Option<OnChange>,
+        /// When its policy decides from now on.
+        decide_at: Option<DecideAt>,
     },
 }
 
@@ -73,6 +87,8 @@ pub enum Kind {
     Enroll,
     /// `browse`
     Browse,
+    /// `fast-pass`
+    FastPass,
     /// `command`
     Command,
     /// `bypass`
@@ -85,6 +101,8 @@ pub enum Kind {
     Organization,
     /// `middlebox`
     Middlebox,
+    /// `gateway`
+    Gateway,
 }
 
 /// An `https` address.
@@ -117,6 +135,10 @@ pub enum CommandPart {
 /// Changes to the bypass rules, made in this order: `remove`, `off`, `on`, `add`.
 #[derive(Clone, Debug)]
 pub struct BypassChange {
+    /// Whose rules change.
+    pub of: By,
+    /// The clients that added rules are for, by address. Empty: all.
+    pub clients: Vec<Network>,
     /// Patterns to bypass from now on.
     pub add: Vec<Placed<String>>,
     /// Patterns whose rules go.
@@ -132,8 +154,12 @@ pub struct BypassChange {
 /// Changes to the workstation. `None`: stays as it is.
 #[derive(Clone, Debug)]
 pub struct WorkstationChange {
-    /// Its proxy setting.
+    /// Its proxy setting; where services have one of their own, that of the user.
     pub proxy: Option<ProxySetting>,
+    /// The proxy setting that services read from now on; `Some(None)`: the same again.
+    pub service_proxy: Option<Option<ProxySetting>>,
+    /// Its PAC file.
+    pub pac: Option<Pac>,
     /// Whether its trust store has the inspection CA.
     pub trust_inspection_ca: Option<bool>,
     /// What its clients answer when the proxy asks who they are.
@@ -166,12 +192,14 @@ impl Step {
         let given = [
             (Kind::Enroll, raw.enroll.as_ref().map(Spanned::span)),
             (Kind::Browse, raw.browse.as_ref().map(Spanned::span)),
+            (Kind::FastPass, raw.fast_pass.as_ref().map(Spanned::span)),
             (Kind::Command, raw.command.as_ref().map(Spanned::span)),
             (Kind::Bypass, raw.bypass.as_ref().map(Spanned::span)),
             (Kind::Workstation, raw.workstation.as_ref().map(Spanned::span)),
             (Kind::KeepOpen, raw.keep_open.as_ref().map(Spanned::span)),
             (Kind::Organization, raw.organization.as_ref().map(Spanned::span)),
             (Kind::Middlebox, raw.middlebox.as_ref().map(Spanned::span)),
+            (Kind::Gateway, raw.gateway.as_ref().map(Spanned::span)),
         ];
         let mut given: Vec<_> = given.into_iter().filter_map(|(kind, span)| span.map(|span| (kind, span))).collect();
         given.sort_by_key(|(_, span)| span.start);
@@ -182,13 +210,18 @@ impl Step {
         }
         let action = if let Some(enroll) = raw.enroll {
             let enroll = enroll.into_inner();
-            StepAction::Enroll { target: Target::read(reader, hosts, enroll.url)?, late: enroll.late }
+            let sni = enroll.sni.map(|text| sni(reader, hosts, text)).transpose()?;
+            StepAction::Enroll { target: Target::read(reader, hosts, enroll.url)?, late: enroll.late, sni }
         } else if let Some(browse) = raw.browse {
-            StepAction::Browse(Target::read(reader, hosts, browse.into_inner().url)?)
+            let browse = browse.into_inner();
+            let sni = browse.sni.map(|text| sni(reader, hosts, text)).transpose()?;
+            StepAction::Browse { target: Target::read(reader, hosts, browse.url)?, sni }
+        } else if let Some(fast_pass) = raw.fast_pass {
+            StepAction::FastPass(Target::read(reader, hosts, fast_pass.into_inner().url)?)
         } else if let Some(command) = raw.command {
             StepAction::Command(Command::read(reader, hosts, command)?)
         } else if let Some(bypass) = raw.bypass {
-            StepAction::Bypass(BypassChange::read(reader, bypass)?)
+            StepAction::Bypass(BypassChange::read(reader, hosts, bypass)?)
         } else if let Some(workstation) = raw.workstation {
             StepAction::Workstation(WorkstationChange::read(reader, workstation)?)
         } else if let Some(keep_open) = raw.keep_open {
@@ -196,8 +229,10 @@ impl Step {
         } else if let Some(organization) = raw.organization {
             organization_change(reader, hosts, organization.into_inner())?
         } else if let Some(middlebox) = raw.middlebox {
-            let choice = reader.word(middlebox.into_inner().on_change, "choice for open connections")?;
-            StepAction::Middlebox { on_change: choice.value }
+            middlebox_change(reader, By::Proxy, middlebox)?
+        } else if let Some(gateway) = raw.gateway {
+            hosts.check_gateway(reader, true, gateway.span())?;
+            middlebox_change(reader, By::Gateway, gateway)?
         } else {
             let help = format!("give it one of {}", choices(Kind::ALL.iter().map(|kind| kind.as_str())));
             return Err(reader.document.error(name.span, "the step does nothing", Some(help)));
@@ -216,13 +251,15 @@ impl StepAction {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Enroll { .. } => Kind::Enroll,
-            Self::Browse(_) => Kind::Browse,
+            Self::Browse { .. } => Kind::Browse,
+            Self::FastPass(_) => Kind::FastPass,
             Self::Command(_) => Kind::Command,
             Self::Bypass(_) => Kind::Bypass,
             Self::Workstation(_) => Kind::Workstation,
             Self::KeepOpen(_) => Kind::KeepOpen,
             Self::Organization { .. } => Kind::Organization,
-            Self::Middlebox { .. } => Kind::Middlebox,
+            Self::Middlebox { by: By::Proxy, .. } => Kind::Middlebox,
+            Self::Middlebox { by: By::Gateway, .. } => Kind::Gateway,
         }
     }
 }
@@ -231,24 +268,28 @@ impl Word for Kind {
     const ALL: &'static [Self] = &[
         Self::Enroll,
         Self::Browse,
+        Self::FastPass,
         Self::Command,
         Self::Bypass,
         Self::Workstation,
         Self::KeepOpen,
         Self::Organization,
         Self::Middlebox,
+        Self::Gateway,
     ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Enroll => "enroll",
             Self::Browse => "browse",
+            Self::FastPass => "fast-pass",
             Self::Command => "command",
             Self::Bypass => "bypass",
             Self::Workstation => "workstation",
             Self::KeepOpen => "keep-open",
             Self::Organization => "organization",
             Self::Middlebox => "middlebox",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -348,11 +389,14 @@ fn command_word(reader: Reader<'_>, hosts: Hosts<'_>, text: Text) -> Result<Plac
 }
 
 impl BypassChange {
-    fn read(reader: Reader<'_>, raw: Spanned<RawBypass>) -> Result<Self, PlaceError> {
+    fn read(reader: Reader<'_>, hosts: Hosts<'_>, raw: Spanned<RawBypass>) -> Result<Self, PlaceError> {
         let span = raw.span();
         let raw = raw.into_inner();
         let patterns = |list: List| reader.each(list.0, |reader: Reader<'_>, text| reader.filled(text, "the pattern"));
+        let for_clients = raw.clients.as_ref().map(Spanned::span);
         let change = Self {
+            of: raw.of.map(|text| hosts.by(reader, text)).transpose()?.map_or(By::Proxy, |by| by.value),
+            clients: raw.clients.map_or(Ok(Vec::new()), |list| clients(reader, list.into_inner()))?,
             add: patterns(raw.add)?,
             remove: patterns(raw.remove)?,
             on: patterns(raw.on)?,
@@ -362,6 +406,10 @@ impl BypassChange {
         if [&change.add, &change.remove, &change.on, &change.off].into_iter().all(Vec::is_empty) {
             let help = "give it patterns to `add`, `remove`, switch `on` or switch `off`".to_owned();
             return Err(reader.document.error(span, "the bypass rules do not change", Some(help)));
+        }
+        if let Some(span) = for_clients.filter(|_| change.add.is_empty()) {
+            let message = "`clients` is whom rules to `add` are for, and there are none";
+            return Err(reader.document.error(span, message, None));
         }
         if let Some(at) = raw.at.as_ref().filter(|at| *at.get_ref() == 0) {
             let help = "write `at = 1` for the top".to_owned();
@@ -382,8 +430,10 @@ impl WorkstationChange {
     fn read(reader: Reader<'_>, raw: Spanned<RawWorkstation>) -> Result<Self, PlaceError> {
         let span = raw.span();
         let raw = raw.into_inner();
-        if raw.proxy.is_none() && raw.trust_inspection_ca.is_none() && raw.proxy_credentials.is_none() {
-            let help = "give it `proxy`, `trust-inspection-ca` or `proxy-credentials`".to_owned();
+        let settings = [&raw.proxy, &raw.service_proxy, &raw.pac, &raw.proxy_credentials];
+        if settings.into_iter().all(Option::is_none) && raw.trust_inspection_ca.is_none() {
+            let help =
+                "give it `proxy`, `service-proxy`, `pac`, `trust-inspection-ca` or `proxy-credentials`".to_owned();
             return Err(reader.document.error(span, "the workstation does not change", Some(help)));
         }
         let proxy = raw.proxy.map(|text| reader.word(text, "proxy setting")).transpose()?;
@@ -394,10 +444,35 @@ impl WorkstationChange {
         };
         Ok(Self {
             proxy: proxy.map(|setting| setting.value),
+            service_proxy: raw.service_proxy.map(|text| service_proxy(reader, text)).transpose()?,
+            pac: raw.pac.map(|text| Pac::read(reader, text)).transpose()?,
             trust_inspection_ca: raw.trust_inspection_ca,
             proxy_credentials: credentials,
         })
     }
+}
+
+fn middlebox_change(reader: Reader<'_>, by: By, raw: Spanned<RawMiddleboxChange>) -> Result<StepAction, PlaceError> {
+    let span = raw.span();
+    let RawMiddleboxChange { on_change, decide_at: moment } = raw.into_inner();
+    if on_change.is_none() && moment.is_none() {
+        let help = Some("give it `on-change` or `decide-at`".to_owned());
+        return Err(reader.document.error(span, "nothing changes", help));
+    }
+    let on_change: Option<Placed<OnChange>> =
+        on_change.map(|text| reader.word(text, "choice for open connections")).transpose()?;
+    let decide_at = moment.map(|text| decide_at(reader, text)).transpose()?;
+    Ok(StepAction::Middlebox { by, on_change: on_change.map(|choice| choice.value), decide_at })
+}
+
+/// What a hello names: a host, or `none`.
+fn sni(reader: Reader<'_>, hosts: Hosts<'_>, text: Text) -> Result<SniChoice, PlaceError> {
+    if text.get_ref() == "none" {
+        return Ok(SniChoice::Absent);
+    }
+    let host = reader.host(text)?;
+    hosts.known(reader, &host)?;
+    Ok(SniChoice::Host(host.value))
 }
 
 fn organization_change(reader: Reader<'_>, hosts: Hosts<'_>, raw: RawOrganization) -> Result<StepAction, PlaceError> {

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::*;
 use crate::journal::{Cause, DecisionKind, Outcome};
 use crate::policy::OnChange;
-use crate::scenario::words::ClientOutcome;
+use crate::proxy::DecideAt;
+use crate::scenario::words::{By, ClientOutcome, ProxySetting};
 use crate::simulation::{App, CertificateKind};
 
 /// A lab with one organization and one page; what a test adds starts at line 9.
@@ -111,13 +112,27 @@ fn what_is_shipped_parses() {
     names.sort();
     insta::assert_snapshot!(names.join("\n"), @"
     h01-exact-domain
+    h02-one-label
     h03-preview-domain
     h04-custom-domain-only
     h05-custom-domain-forgotten
     h06-rule-below-inspect-all
     h07-bypass-by-address
+    h08-range-in-url-list
+    h09-decided-before-the-sni
+    h10-another-sni
+    h11-certificate-name
+    h12-direct-is-not-bypassed
+    h13-localhost-to-the-proxy
     h14-proxy-authentication
+    h15-two-proxy-settings
+    h16-revocation-blocked
     h17-root-installed
+    h19-user-not-identified
+    h22-cdn-forgotten
+    h24-another-path
+    h27-url-in-squid-list
+    h27-url-in-zscaler-list
     h28-old-connection
     okta-verify-beside-curl
     okta-verify-enrollment
@@ -197,7 +212,7 @@ fn every_kind_of_step_is_read() {
     else {
         panic!("an organization")
     };
-    let StepAction::Middlebox { on_change: OnChange::NewOnly } =
+    let StepAction::Middlebox { by: By::Proxy, on_change: Some(OnChange::NewOnly), decide_at: None } =
         step("middlebox = { on-change = \"new-only\" }").action
     else {
         panic!("a middlebox")
@@ -227,8 +242,8 @@ fn a_mistake_is_shown_with_its_line() {
     let error =
         parse(&format!("{LAB}[[step]]\nname = \"s\"\nenrol = {{ url = \"https://acme.okta.com\" }}\n")).unwrap_err();
     insta::assert_snapshot!(error.render(false), @r##"
-     × unknown field `enrol`, expected one of `name`, `enroll`, `browse`, `command`, `bypass`,
-     │ `workstation`, `keep-open`, `organization`, `middlebox`, `expect`
+     × unknown field `enrol`, expected one of `name`, `enroll`, `browse`, `fast-pass`, `command`,
+     │ `bypass`, `workstation`, `keep-open`, `organization`, `middlebox`, `gateway`, `expect`
        ╭─[test.toml:11:1]
     10 │ name = "s"
     11 │ enrol = { url = "https://acme.okta.com" }
@@ -272,17 +287,17 @@ fn steps_that_are_wrong_say_so() {
     ];
     let seen: Vec<_> = cases.iter().map(|case| format!("{case}\n  => {}\n", wrong(case))).collect();
     insta::assert_snapshot!(seen.join("\n"), @r##"
-      => test.toml:10:8: the step does nothing (give it one of `enroll`, `browse`, `command`, `bypass`, `workstation`, `keep-open`, `organization` or `middlebox`)
+      => test.toml:10:8: the step does nothing (give it one of `enroll`, `browse`, `fast-pass`, `command`, `bypass`, `workstation`, `keep-open`, `organization`, `middlebox` or `gateway`)
 
     expect = { outcome = "enrolled" }
-      => test.toml:10:8: the step does nothing (give it one of `enroll`, `browse`, `command`, `bypass`, `workstation`, `keep-open`, `organization` or `middlebox`)
+      => test.toml:10:8: the step does nothing (give it one of `enroll`, `browse`, `fast-pass`, `command`, `bypass`, `workstation`, `keep-open`, `organization`, `middlebox` or `gateway`)
 
     enroll = { url = "https://acme.okta.com" }
     browse = { url = "https://acme.okta.com" }
       => test.toml:12:10: a step does one thing, and this one has `enroll` and `browse` (make two steps of it)
 
     enroll = { url = "https://acme.okta.com", lat = true }
-      => test.toml:11:43: unknown field `lat`, expected `url` or `late` (did you mean `late`?)
+      => test.toml:11:43: unknown field `lat`, expected one of `url`, `late`, `sni` (did you mean `late`?)
 
     enroll = "https://acme.okta.com"
       => test.toml:11:10: invalid type: string "https://acme.okta.com", expected a table ({ url = "https://…" })
@@ -336,7 +351,7 @@ fn steps_that_are_wrong_say_so() {
       => test.toml:11:18: invalid type: string "*.okta.com", expected a list of texts (["…"])
 
     workstation = {}
-      => test.toml:11:15: the workstation does not change (give it `proxy`, `trust-inspection-ca` or `proxy-credentials`)
+      => test.toml:11:15: the workstation does not change (give it `proxy`, `service-proxy`, `pac`, `trust-inspection-ca` or `proxy-credentials`)
 
     workstation = { proxy = "of" }
       => test.toml:11:25: `of` is no proxy setting (did you mean `on`?)
@@ -385,13 +400,13 @@ fn expectations_that_are_wrong_say_so() {
         .collect();
     insta::assert_snapshot!(seen.join("\n"), @r##"
     enroll = { url = "https://acme.okta.com" } { outcom = "enrolled" }
-      => test.toml:12:12: unknown field `outcom`, expected one of `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule`, `status`, `exit`, `host` (did you mean `outcome`?)
+      => test.toml:12:12: unknown field `outcom`, expected one of `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule`, `status`, `exit`, `host`, `by`, `version`, `warning`, `rejected` (did you mean `outcome`?)
 
     enroll = { url = "https://acme.okta.com" } { outcome = "accepted" }
       => test.toml:12:22: `accepted` is no outcome of an enrollment (write `enrolled`, `refused` or `error`)
 
     enroll = { url = "https://acme.okta.com" } { exit = 0 }
-      => test.toml:12:19: `exit` cannot be expected of `enroll` (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule` or `host` of it)
+      => test.toml:12:19: `exit` cannot be expected of `enroll` (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule`, `host`, `by` or `warning` of it)
 
     enroll = { url = "https://acme.okta.com" } { cause = "pinning" }
       => test.toml:12:20: `pinning` is no cause of a refusal (write `untrusted-ca`, `pin-mismatch`, `wrong-host`, `expired`, `policy`, `protocol` or `ambiguous`)
@@ -409,16 +424,16 @@ fn expectations_that_are_wrong_say_so() {
       => test.toml:12:18: invalid type: integer `3`, expected a text or a list of texts
 
     enroll = { url = "https://acme.okta.com" } {}
-      => test.toml:12:10: nothing is expected (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule` or `host` of it, or leave `expect` out)
+      => test.toml:12:10: nothing is expected (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule`, `host`, `by` or `warning` of it, or leave `expect` out)
 
     enroll = { url = "https://acme.okta.com" } { host = "acme.okta.com" }
-      => test.toml:12:10: nothing is expected (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule` or `host` of it, or leave `expect` out)
+      => test.toml:12:10: nothing is expected (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule`, `host`, `by` or `warning` of it, or leave `expect` out)
 
     browse = { url = "https://acme.okta.com" } { outcome = "enrolled" }
       => test.toml:12:22: `enrolled` is no outcome of a connection (only an `enroll` step enrolls; here it is `accepted` or `bypassed`)
 
     browse = { url = "https://acme.okta.com" } { message = "x" }
-      => test.toml:12:22: `message` cannot be expected of `browse` (expect `outcome`, `cause`, `cause-among`, `decision`, `rule` or `status` of it)
+      => test.toml:12:22: `message` cannot be expected of `browse` (expect `outcome`, `cause`, `cause-among`, `decision`, `rule`, `status`, `version`, `by` or `warning` of it)
 
     browse = { url = "https://acme.okta.com" } { status = 2000 }
       => test.toml:12:21: an HTTP status goes from 100 to 599
@@ -430,10 +445,10 @@ fn expectations_that_are_wrong_say_so() {
       => test.toml:12:19: invalid type: string "0", expected i32
 
     command = ["curl"] { log = "x" }
-      => test.toml:12:18: `log` cannot be expected of `command` (expect `exit`, `outcome`, `cause`, `cause-among`, `decision`, `rule`, `status` or `host` of it)
+      => test.toml:12:18: `log` cannot be expected of `command` (expect `exit`, `outcome`, `cause`, `cause-among`, `decision`, `rule`, `status`, `host` or `by` of it)
 
     bypass = { add = ["*.okta.com"] } { decision = "bypass" }
-      => test.toml:12:10: nothing can be expected of `bypass` (expect it of the `enroll`, `browse`, `command` or `keep-open` step that follows)
+      => test.toml:12:23: `decision` cannot be expected of `bypass` (expect `warning` or `rejected` of it)
     "##);
 }
 
@@ -466,9 +481,9 @@ fn labs_that_are_wrong_say_so() {
     test.toml:1:8: the name is empty
     test.toml:1:1: missing field `name`
     test.toml:1:8: the scenario has no step (add a `[[step]]` with a name and what it does)
-    test.toml:2:2: unknown field `midlebox`, expected one of `name`, `summary`, `middlebox`, `origin`, `workstation`, `step` (did you mean `middlebox`?)
+    test.toml:2:2: unknown field `midlebox`, expected one of `name`, `summary`, `middlebox`, `gateway`, `origin`, `workstation`, `step` (did you mean `middlebox`?)
     test.toml:3:11: `decrypt` is no default action (write `inspect`, `bypass` or `block`)
-    test.toml:3:1: unknown field `on_change`, expected one of `profile`, `default`, `dialect`, `on-change`, `policy`, `permit`, `proxy-auth`, `rule` (did you mean `on-change`?)
+    test.toml:3:1: unknown field `on_change`, expected one of `profile`, `default`, `dialect`, `on-change`, `decide-at`, `policy`, `permit`, `proxy-auth`, `rule` (did you mean `on-change`?)
     test.toml:3:23: a user has no colon in it (RFC 7617)
     test.toml:4:10: `by-pass` is no action (did you mean `bypass`?)
     test.toml:5:10: ports go from 1 to 65535
@@ -476,7 +491,7 @@ fn labs_that_are_wrong_say_so() {
     test.toml:4:7: `okta` is no app (did you mean `okta-org`?)
     test.toml:3:23: `a.example` already belongs to an origin
     test.toml:3:10: `:` cannot stand in a host name (write the host alone, as in `acme.okta.com`)
-    test.toml:4:15: only an organization has a custom domain or an enroll link (set `app = "okta-org"`)
+    test.toml:4:15: only an organization has a custom domain, an enroll link or a sign-in page (set `app = "okta-org"`)
     test.toml:4:15: `selfsigned` is no certificate of an origin (did you mean `self-signed`?)
     test.toml:5:17: no `[[origin]]` has the host `b.test` (add it to the `hosts` of an `[[origin]]`: hosts = ["b.test"])
     test.toml:4:9: `h3` is no application protocol (did you mean `h2`?)
@@ -494,4 +509,87 @@ proptest::proptest! {
             proptest::prop_assert!(error.render(false).contains("test.toml"));
         }
     }
+}
+
+#[test]
+fn a_gateway_is_read_like_a_middlebox() {
+    let text = r#"
+        name = "s"
+        [gateway]
+        decide-at = "request"
+        [[gateway.rule]]
+        pattern = "*.okta.com"
+        action  = "bypass"
+        [[origin]]
+        hosts = ["a.example"]
+        [[step]]
+        name   = "s"
+        bypass = { of = "gateway", add = ["a.example"], clients = ["10.0.0.0/8"] }
+        "#;
+    let scenario = parse(text).unwrap();
+    let gateway = scenario.gateway.unwrap();
+    assert_eq!((gateway.decide_at, gateway.rules.len()), (DecideAt::Request, 1));
+    let StepAction::Bypass(change) = &scenario.steps[0].action else { panic!("a change of rules") };
+    assert_eq!((change.of, change.clients[0].to_string()), (By::Gateway, "10.0.0.0/8".to_owned()));
+    let alone = "name = \"s\"\n[gateway]\n[[step]]\nname = \"s\"\nbrowse = { url = \"https://a.example\" }\n";
+    assert!(parse(alone).unwrap_err().to_string().contains("a gateway needs a simulated internet behind it"));
+}
+
+#[test]
+fn a_workstation_has_settings_of_its_own() {
+    let text = r#"
+        name = "s"
+        [workstation]
+        proxy = "pac"
+        service-proxy = "off"
+        pac = "function FindProxyForURL(url, host) { return 'PROXY {proxy}' }"
+        [[step]]
+        name = "s"
+        workstation = { service-proxy = "same" }
+        "#;
+    let scenario = parse(text).unwrap();
+    let Workstation { proxy, service_proxy, pac, .. } = &scenario.workstation;
+    assert_eq!((*proxy, *service_proxy), (ProxySetting::Pac, Some(ProxySetting::Off)));
+    let pac = pac.as_ref().unwrap().text("127.0.0.1:3128".parse().unwrap());
+    assert!(pac.contains("'PROXY 127.0.0.1:3128'"), "{pac}");
+    let StepAction::Workstation(change) = &scenario.steps[0].action else { panic!("a change") };
+    assert_eq!(change.service_proxy, Some(None));
+}
+
+#[test]
+fn second_middleboxes_and_their_clients_that_are_wrong_say_so() {
+    let enroll = "enroll = { url = \"https://acme.okta.com\" }";
+    let cases = [
+        "gateway = { decide-at = \"hello\" }",
+        "bypass = { of = \"gateway\", add = [\"*.okta.com\"] }",
+        &format!("{enroll}\nexpect = {{ by = \"gateway\", decision = \"bypass\" }}"),
+        "enroll = { url = \"https://acme.okta.com\", sni = \"acme.okta.co\" }",
+        "middlebox = { decide-at = \"connect\" }",
+        "middlebox = {}",
+        "workstation = { pac = \"function FindProxy(url, host) {}\" }",
+        "bypass = { on = [\"*.okta.com\"], clients = [\"10.0.0.0/8\"] }",
+        "bypass = { add = [\"*.okta.com\"], clients = [\"10.0.0.1/8\"] }",
+        "fast-pass = { url = \"https://acme.okta.com\" }\nexpect = { outcome = \"enrolled\" }",
+        &format!("{enroll}\nexpect = {{ rejected = \"x\" }}"),
+        &format!("{enroll}\nexpect = {{ host = \"localhost\", decision = \"plain\" }}"),
+        "browse = { url = \"https://acme.okta.com\" }\nexpect = { version = \"h2\" }",
+        "middlebox = { on-change = \"kill\" }\nexpect = { warning = \"x\" }",
+    ];
+    let seen: Vec<_> = cases.iter().map(|case| format!("{}\n", wrong(case))).collect();
+    insta::assert_snapshot!(seen.join(""), @r#"
+    test.toml:11:11: this scenario has no gateway (add a table `[gateway]`, with what it decides by default)
+    test.toml:11:17: this scenario has no gateway (add a table `[gateway]`, with what it decides by default)
+    test.toml:12:17: this scenario has no gateway (add a table `[gateway]`, with what it decides by default)
+    test.toml:11:49: no `[[origin]]` has the host `acme.okta.co` (did you mean `acme.okta.com`?)
+    test.toml:11:27: `connect` is no moment to decide at (write `request`, `hello` or `certificate`)
+    test.toml:11:13: nothing changes (give it `on-change` or `decide-at`)
+    test.toml:11:23: pac defines no function FindProxyForURL (write `function FindProxyForURL(url, host) { … }`)
+    test.toml:11:43: `clients` is whom rules to `add` are for, and there are none
+    test.toml:11:45: `10.0.0.1/8` has bits set after its prefix; write `10.0.0.0/8` for the range, or the address alone
+    test.toml:12:22: `enrolled` is no outcome of a sign-in with FastPass (write `answered` or `unanswered`)
+    test.toml:12:23: `rejected` cannot be expected of `enroll` (expect `outcome`, `cause`, `cause-among`, `message`, `log`, `decision`, `rule`, `host`, `by` or `warning` of it)
+    test.toml:12:19: `enroll` asks nothing of this machine (name a host of an `[[origin]]`)
+    test.toml:12:22: `h2` is no version of HTTP that is simulated (write `HTTP/1.1` or `HTTP/2`)
+    test.toml:12:10: nothing can be expected of `middlebox` (expect it of the `enroll`, `browse`, `command` or `keep-open` step that follows)
+    "#);
 }

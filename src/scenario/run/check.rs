@@ -5,29 +5,47 @@ use std::ops::Range;
 
 use super::last;
 use super::perform::Done;
-use crate::journal::{ConnectionRecord, DecisionKind, Outcome};
+use crate::journal::ConnectionRecord;
 use crate::report::Failure;
 use crate::scenario::Scenario;
 use crate::scenario::format::{Expectations, ExpectedOutcome, Placed, Step};
-use crate::scenario::words::ClientOutcome;
-use crate::simulation::EnrollOutcome;
+use crate::scenario::words::{By, ClientOutcome, FastPassOutcome, Word};
+use crate::simulation::{EnrollOutcome, FastPassSignIn};
 
 /// The expectations that did not come true.
 pub(super) fn failures(scenario: &Scenario, step: &Step, done: &Done) -> Vec<Failure> {
-    let Expectations { outcome, cause, cause_among, message, log, decision, rule, status, exit, host } = &step.expect;
+    let Expectations {
+        outcome,
+        cause,
+        cause_among,
+        message,
+        log,
+        decision,
+        rule,
+        status,
+        exit,
+        host,
+        by,
+        version,
+        warning,
+        rejected,
+    } = &step.expect;
     let host = host.as_ref().map(|host| host.value.to_string());
-    let record = last(done, host.as_deref()).map(AsRef::as_ref);
+    let by = by.as_ref().map(|by| by.value);
+    let record = last(done, host.as_deref(), by).map(AsRef::as_ref);
+    let subject = Subject { host: host.as_deref(), by };
     let mut check = Check { scenario, failures: Vec::new() };
 
     if let Some(expected) = outcome {
         let actual = match expected.value {
             ExpectedOutcome::Client(_) => done.enrollment.as_ref().map(|it| client_outcome(it.outcome).to_string()),
-            ExpectedOutcome::Connection(_) => record.map(|record| outcome_so_far(record).to_string()),
+            ExpectedOutcome::FastPass(_) => done.fast_pass.as_ref().map(|it| fast_pass_outcome(it).to_string()),
+            ExpectedOutcome::Connection(_) => record.map(|record| record.outcome_so_far().to_string()),
         };
-        check.equal("outcome", expected, actual, host.as_deref());
+        check.equal("outcome", expected, actual, subject);
     }
     if let Some(expected) = cause {
-        check.equal("cause", expected, record.map(cause_of), host.as_deref());
+        check.equal("cause", expected, record.map(cause_of), subject);
     }
     if let Some(expected) = cause_among {
         let candidates = record.and_then(|record| record.diagnosis.as_ref()).map(|it| it.candidates.clone());
@@ -40,32 +58,48 @@ pub(super) fn failures(scenario: &Scenario, step: &Step, done: &Done) -> Vec<Fai
     }
     if let Some(expected) = decision {
         let actual = record.map(|it| it.decision.as_ref().map_or("none", |decision| decision.action.word()).to_owned());
-        check.equal("decision", expected, actual, host.as_deref());
+        check.equal("decision", expected, actual, subject);
     }
     if let Some(expected) = rule {
-        check.equal("rule", expected, record.map(rule_of), host.as_deref());
+        check.equal("rule", expected, record.map(|record| record.rule().unwrap_or("none").to_owned()), subject);
     }
     if let Some(expected) = status {
         let of_record = || record.and_then(|record| record.exchanges.last()).and_then(|exchange| exchange.status);
         let actual = done.visit.as_ref().map_or_else(of_record, |visit| visit.status);
-        check.equal("status", expected, Some(actual.map_or("none".to_owned(), |status| status.to_string())), None);
+        check.equal("status", expected, Some(actual.map_or("none".to_owned(), |status| status.to_string())), subject);
     }
     if let Some(expected) = exit {
         let actual = done.exit.map(|exit| exit.to_string());
-        check.equal("exit", expected, actual, None);
+        check.equal("exit", expected, actual, subject);
     }
     if let Some(expected) = message {
         let shown = done.enrollment.as_ref().and_then(|enrollment| enrollment.shown.clone());
-        check.equal("message", expected, Some(shown.unwrap_or_else(|| "nothing is shown".to_owned())), None);
+        check.equal("message", expected, Some(shown.unwrap_or_else(|| "nothing is shown".to_owned())), subject);
     }
     let lines = done.enrollment.as_ref().map(|enrollment| enrollment.log.as_slice()).unwrap_or_default();
     for expected in log {
-        if !lines.iter().any(|line| line.contains(expected.value.as_str())) {
-            let actual = if lines.is_empty() { "the event log is empty".to_owned() } else { lines.join("\n") };
-            check.fail("log", &expected.span, &expected.value, actual);
+        check.contained("log", expected, lines, "the event log is empty");
+    }
+    if let Some(expected) = version {
+        let spoken = done.visit.as_ref().and_then(|visit| visit.version).map_or("none", Word::as_str).to_owned();
+        if spoken != expected.value.as_str() {
+            check.fail("version", &expected.span, expected.value.as_str(), spoken);
         }
     }
+    for expected in warning {
+        check.contained("warning", expected, &done.warnings, "there is no warning");
+    }
+    if let Some(expected) = rejected {
+        check.contained("rejected", expected, &done.rejected, "every pattern was taken");
+    }
     check.failures
+}
+
+/// What was looked for.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    host: Option<&'a str>,
+    by: Option<By>,
 }
 
 struct Check<'a> {
@@ -75,12 +109,21 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// `None` is that there was no such connection.
-    fn equal<T: Display>(&mut self, key: &str, expected: &Placed<T>, actual: Option<String>, host: Option<&str>) {
-        let actual = actual.unwrap_or_else(|| match host {
-            Some(host) => format!("no connection to {host} reached the middlebox"),
-            None => "no connection reached the middlebox".to_owned(),
+    fn equal<T: Display>(&mut self, key: &str, expected: &Placed<T>, actual: Option<String>, of: Subject<'_>) {
+        let actual = actual.unwrap_or_else(|| {
+            let to = of.host.map_or(String::new(), |host| format!(" to {host}"));
+            let whom = of.by.map_or("middlebox", |by| by.as_str());
+            format!("no connection{to} reached the {whom}")
         });
         if actual != expected.value.to_string() {
+            self.fail(key, &expected.span, &expected.value, actual);
+        }
+    }
+
+    /// Some line has to contain the text.
+    fn contained(&mut self, key: &str, expected: &Placed<String>, lines: &[String], none: &str) {
+        if !lines.iter().any(|line| line.contains(expected.value.as_str())) {
+            let actual = if lines.is_empty() { none.to_owned() } else { lines.join("\n") };
             self.fail(key, &expected.span, &expected.value, actual);
         }
     }
@@ -91,27 +134,12 @@ impl Check<'_> {
     }
 }
 
-/// How a connection that may still be open turns out as it stands.
-pub(super) fn outcome_so_far(record: &ConnectionRecord) -> Outcome {
-    record.outcome.unwrap_or_else(|| match record.decision.as_ref().map(|decision| decision.action) {
-        Some(DecisionKind::Bypass) => Outcome::Bypassed,
-        Some(DecisionKind::Block) => Outcome::Blocked,
-        Some(DecisionKind::Plain) => Outcome::Plain,
-        Some(DecisionKind::Inspect) if record.stages.first_byte.is_some() => Outcome::Accepted,
-        Some(DecisionKind::Inspect) | None => Outcome::Unused,
-    })
-}
-
-/// The pattern of the rule that decided, or `default`.
-pub(super) fn rule_of(record: &ConnectionRecord) -> String {
-    match &record.decision {
-        Some(decision) => decision.rule.clone().unwrap_or_else(|| "default".to_owned()),
-        None => "none".to_owned(),
-    }
-}
-
 fn cause_of(record: &ConnectionRecord) -> String {
     record.diagnosis.as_ref().map_or("none", |diagnosis| diagnosis.cause.word()).to_owned()
+}
+
+pub(super) fn fast_pass_outcome(sign_in: &FastPassSignIn) -> FastPassOutcome {
+    if sign_in.answered { FastPassOutcome::Answered } else { FastPassOutcome::Unanswered }
 }
 
 pub(super) fn client_outcome(outcome: EnrollOutcome) -> ClientOutcome {

@@ -5,21 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::setup::{check_pattern, enroll_link};
-use super::{Kept, Stage, step_error};
+use super::{Kept, Marks, Seen, Stage, step_error};
 use crate::child::{self, Output, Status, Surroundings};
-use crate::journal::ConnectionRecord;
-use crate::lab::Toggled;
+use crate::journal::{ConnectionRecord, Journal};
+use crate::lab::RunningLab;
 use crate::net::Host;
-use crate::policy::{Action, Change, RuleSpec, Selector};
 use crate::report::{Line, StepError};
-use crate::scenario::format::{
-    BypassChange, Command, CredentialsChange, EnrollLink, Placed, Step, StepAction, Target, WorkstationChange,
-};
-use crate::simulation::{CertificateSeen, Enrollment, Fault};
-
-/// Makes a change of a pattern.
-type Make<'m> = &'m (dyn Fn(&str) -> Change + Sync);
+use crate::scenario::format::{Command, Step, StepAction, Target};
+use crate::scenario::words::By;
+use crate::simulation::{CertificateSeen, ClientProfile, Enrollment, FastPassSignIn, Fault, HttpVersion, OktaVerify};
 
 /// How long a command may run where its step says nothing.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -28,7 +22,7 @@ const COMMAND: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// How long the connections that a change ends are waited for; running exchanges may take longer.
-const ENDED: Duration = Duration::from_secs(5);
+pub(super) const ENDED: Duration = Duration::from_secs(5);
 
 /// What a step brought.
 #[derive(Debug, Default)]
@@ -37,71 +31,78 @@ pub(super) struct Done {
     pub(super) enrollment: Option<Enrollment>,
     /// What the browser saw and got.
     pub(super) visit: Option<Visited>,
+    /// What the sign-in page found on loopback.
+    pub(super) fast_pass: Option<FastPassSignIn>,
     pub(super) exit: Option<u8>,
     /// The connections of the step, in order; one that stays open as it stands.
-    pub(super) records: Vec<Arc<ConnectionRecord>>,
+    pub(super) records: Vec<Seen>,
+    /// What went well, and deserves a remark.
+    pub(super) warnings: Vec<String>,
+    /// Why patterns were refused that were expected to be.
+    pub(super) rejected: Vec<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Visited {
     pub(super) host: Host,
     pub(super) status: Option<u16>,
+    pub(super) version: Option<HttpVersion>,
+    pub(super) alt_svc: Option<String>,
     pub(super) certificate: Option<CertificateSeen>,
     pub(super) error: Option<Fault>,
 }
 
 impl Stage<'_> {
-    /// Does a step; `before` is the number of connections that there have been.
-    pub(super) async fn perform(&mut self, step: &Step, before: u64) -> Result<Done, StepError> {
+    /// Does a step; `before` is how many connections there have been.
+    pub(super) async fn perform(&mut self, step: &Step, before: Marks) -> Result<Done, StepError> {
         let mut done = match &step.action {
-            StepAction::Enroll { target, late } => {
-                let client = if *late { &self.late_okta_verify } else { &self.okta_verify };
+            StepAction::Enroll { target, late, sni } => {
+                let profile = ClientProfile { late: *late, ..ClientProfile::default() };
+                let client = OktaVerify::new(self.pins.clone(), profile).with_sni(sni.clone());
                 let enrollment = client.enroll(&target.url.value, &self.workstation).await;
                 Done { enrollment: Some(enrollment), ..Done::default() }
             }
-            StepAction::Browse(target) => {
-                let visit = self.workstation.browse(&target.url.value).await;
+            StepAction::Browse { target, sni } => {
+                let visit = self.workstation.browse_as(&target.url.value, sni.clone()).await;
                 let visited = Visited {
                     host: target.host.clone(),
                     status: visit.status,
+                    version: visit.version,
+                    alt_svc: visit.alt_svc,
                     certificate: visit.certificate,
                     error: visit.error,
                 };
                 Done { visit: Some(visited), ..Done::default() }
             }
+            StepAction::FastPass(target) => {
+                let sign_in = self.workstation.sign_in_with_fast_pass(&target.url.value).await;
+                Done { fast_pass: Some(sign_in), ..Done::default() }
+            }
             StepAction::KeepOpen(target) => return self.keep_open(target, before).await,
             StepAction::Command(command) => self.command(command).await?,
-            StepAction::Bypass(change) => self.bypass(change).await?,
-            StepAction::Workstation(change) => self.change_workstation(change),
+            StepAction::Bypass(change) => self.bypass(change, step.expect.rejected.is_some()).await?,
+            StepAction::Workstation(change) => self.change_workstation(change)?,
             StepAction::Organization { host, enroll_link } => self.organization(host, enroll_link)?,
-            StepAction::Middlebox { on_change } => {
-                self.lab.set_on_change(*on_change);
-                said("middlebox", format!("open connections that a change concerns: {}", on_change.as_str()))
-            }
+            StepAction::Middlebox { by, on_change, decide_at } => self.change_middlebox(*by, *on_change, *decide_at),
         };
         done.records = self.records_since(before).await;
         Ok(done)
     }
 
-    /// The records of the connections that were begun after the first `before`, once they are complete.
-    async fn records_since(&self, before: u64) -> Vec<Arc<ConnectionRecord>> {
-        let journal = self.lab.journal();
+    /// The records of the connections that were begun since then, once they are complete.
+    async fn records_since(&self, before: Marks) -> Vec<Seen> {
         let deadline = Instant::now() + SETTLE;
-        let mut events = journal.subscribe();
-        let mut records;
-        loop {
-            records = journal.records(true);
-            records.retain(|record| record.id > before);
-            if records.iter().all(|record| record.outcome.is_some()) {
-                return records;
-            }
-            if timeout_at(deadline, events.recv()).await.is_err() {
-                return records;
-            }
+        let mut all = Vec::new();
+        for (by, lab) in self.labs() {
+            let records = records_since(lab.journal(), before.of(by), deadline).await;
+            all.extend(records.into_iter().map(|record| Seen { by, record }));
         }
+        // What two middleboxes saw, in the order in which it happened.
+        all.sort_by_key(|seen| seen.record.opened);
+        all
     }
 
-    async fn keep_open(&mut self, target: &Target, before: u64) -> Result<Done, StepError> {
+    async fn keep_open(&mut self, target: &Target, before: Marks) -> Result<Done, StepError> {
         let key = target.url.value.to_string();
         let mut done = Done::default();
         let held = match self.kept.remove(&key) {
@@ -111,7 +112,14 @@ impl Stage<'_> {
             }
             held => held,
         };
-        let mut visited = Visited { host: target.host.clone(), status: None, certificate: None, error: None };
+        let mut visited = Visited {
+            host: target.host.clone(),
+            status: None,
+            version: None,
+            alt_svc: None,
+            certificate: None,
+            error: None,
+        };
         let kept = match held {
             Some(mut kept) => match kept.connection.request().await {
                 Ok(answer) => {
@@ -127,8 +135,12 @@ impl Stage<'_> {
             None => match self.workstation.keep_open(&target.url.value).await {
                 Ok(connection) => {
                     visited.status = Some(connection.first_status());
-                    let newest = self.lab.journal().records(true).last().map(|record| record.id);
-                    Some(Kept { connection, record: newest.filter(|id| *id > before) })
+                    let newest = |(by, lab): (By, &RunningLab)| {
+                        let id = lab.journal().records(true).last()?.id;
+                        (id > before.of(by)).then_some((by, id))
+                    };
+                    let record = self.labs().find_map(newest);
+                    Some(Kept { connection, record })
                 }
                 Err(fault) => {
                     visited.error = Some(fault);
@@ -139,8 +151,7 @@ impl Stage<'_> {
         match kept {
             Some(kept) => {
                 visited.certificate = kept.connection.certificate().cloned();
-                let record = kept.record.and_then(|id| self.lab.journal().record(id));
-                done.records = record.into_iter().collect();
+                done.records = self.seen(&kept).into_iter().collect();
                 self.kept.insert(key, kept);
             }
             None => done.records = self.records_since(before).await,
@@ -149,10 +160,14 @@ impl Stage<'_> {
         Ok(done)
     }
 
+    fn seen(&self, kept: &Kept) -> Option<Seen> {
+        let (by, id) = kept.record?;
+        Some(Seen { by, record: self.lab_of(by).journal().record(id)? })
+    }
+
     /// Whether a kept connection is over. Where the middlebox has ended it, the client is about to learn of it.
     async fn has_ended(&self, kept: &Kept) -> bool {
-        let record = kept.record.and_then(|id| self.lab.journal().record(id));
-        if record.is_some_and(|record| record.outcome.is_some()) {
+        if self.seen(kept).is_some_and(|seen| seen.record.outcome.is_some()) {
             let _ = tokio::time::timeout(ENDED, kept.connection.closed()).await;
         }
         kept.connection.is_closed()
@@ -217,100 +232,28 @@ impl Stage<'_> {
                 return Err(step_error("a command line program does not read a PAC file", mend));
             }
         };
-        let inspection = self.lab.authority().ca().root_pem();
+        let inspection: String = self.labs().map(|(_, lab)| lab.authority().ca().root_pem()).collect();
         let inspection = self.workstation.trusts_inspection().then_some(inspection.as_str());
         let public = self.lab.internet().map(crate::simulation::Internet::root_pem);
-        let (bundle, extra) =
+        let trust =
             self.lab.files().for_client(inspection, public).map_err(|error| step_error(error.to_string(), None))?;
-        Ok(Surroundings { proxy, no_proxy: None, bundle, extra })
-    }
-
-    async fn bypass(&mut self, change: &BypassChange) -> Result<Done, StepError> {
-        let mut done = Done::default();
-        let remove = |text: &str| Change::Remove(Selector::new(text));
-        let off = |text: &str| Change::Disable(Selector::new(text));
-        let on = |text: &str| Change::Enable(Selector::new(text));
-        let at = change.at;
-        let add = |text: &str| Change::Add { rule: RuleSpec::new(text, Action::Bypass), at };
-        let groups: [(&str, &[Placed<String>], Make<'_>); 4] = [
-            ("removed", &change.remove, &remove),
-            ("off", &change.off, &off),
-            ("on", &change.on, &on),
-            ("bypass", &change.add, &add),
-        ];
-        for (word, patterns, make) in groups {
-            // Each addition goes to the same place: from the last to the first, they end up as they are listed.
-            let backwards = if word == "bypass" { patterns.len() } else { 0 };
-            let ordered = patterns.iter().rev().take(backwards).chain(patterns.iter().skip(backwards));
-            for pattern in ordered {
-                let toggled = self.toggle(pattern, make(&pattern.value))?;
-                let affected = match toggled.affected.len() {
-                    0 => String::new(),
-                    1 => "; 1 open connection is ended for it".to_owned(),
-                    n => format!("; {n} open connections are ended for it"),
-                };
-                let text = format!("{word} `{}` (epoch {}{affected})", pattern.value, toggled.applied.epoch);
-                done.said.push(Line::new("policy", text));
-                // The next step finds the world as the change has made it: what is idle is closed by then.
-                self.lab.journal().settle_these(&toggled.affected, ENDED).await;
-            }
-        }
-        Ok(done)
-    }
-
-    fn toggle(&self, pattern: &Placed<String>, change: Change) -> Result<Toggled, StepError> {
-        let document = &self.scenario.document;
-        if matches!(change, Change::Add { .. }) {
-            let dialect = self.lab.policy().current().dialect();
-            check_pattern(document, dialect, pattern).map_err(|error| {
-                step_error(
-                    format!("{}:{}: {}", document.name(), document.line_column(pattern.span.start).0, error.message()),
-                    error.help().map(ToOwned::to_owned),
-                )
-            })?;
-        }
-        let line = document.line_column(pattern.span.start).0;
-        self.lab.change(change).map_err(|error| step_error(format!("{}:{line}: {error}", document.name()), None))
-    }
-
-    fn change_workstation(&mut self, change: &WorkstationChange) -> Done {
-        let mut done = Done::default();
-        if let Some(trusted) = change.trust_inspection_ca {
-            self.trust(trusted);
-            let text = if trusted { "trusts the inspection CA" } else { "does not trust the inspection CA" };
-            done.said.push(Line::new("workstation", text));
-        }
-        if let Some(setting) = change.proxy {
-            self.set_proxy(setting);
-            done.said.push(Line::new("workstation", format!("proxy {setting}")));
-        }
-        match &change.proxy_credentials {
-            Some(CredentialsChange::Set(credentials)) => {
-                self.workstation.set_credentials(Some((credentials.user.clone(), credentials.password.clone())));
-                done.said.push(Line::new("workstation", format!("answers the proxy as {}", credentials.user)));
-            }
-            Some(CredentialsChange::Remove) => {
-                self.workstation.set_credentials(None);
-                done.said.push(Line::new("workstation", "has no credentials for the proxy"));
-            }
-            None => {}
-        }
-        done
-    }
-
-    fn organization(&self, host: &Placed<Host>, link: &EnrollLink) -> Result<Done, StepError> {
-        let organization = self.lab.internet().and_then(|internet| internet.organization(&host.value));
-        let organization =
-            organization.ok_or_else(|| step_error(format!("{} is no simulated organization", host.value), None))?;
-        let (url, text) = match link {
-            EnrollLink::Host(to) => (Some(enroll_link(&to.value)), to.value.to_string()),
-            EnrollLink::Default => (None, "the host that was asked".to_owned()),
-        };
-        organization.set_enroll_link(url).map_err(|error| step_error(error.to_string(), None))?;
-        Ok(said("organization", format!("the enroll link of {} names {text}", host.value)))
+        Ok(Surroundings { proxy, no_proxy: None, trust: Some(trust) })
     }
 }
 
-fn said(label: &str, text: impl Into<String>) -> Done {
+/// The records of one journal that come after the first `before`, once they are complete or the time is over.
+async fn records_since(journal: &Journal, before: u64, deadline: Instant) -> Vec<Arc<ConnectionRecord>> {
+    let mut events = journal.subscribe();
+    loop {
+        let mut records = journal.records(true);
+        records.retain(|record| record.id > before);
+        let complete = records.iter().all(|record| record.outcome.is_some());
+        if complete || timeout_at(deadline, events.recv()).await.is_err() {
+            return records;
+        }
+    }
+}
+
+pub(super) fn said(label: &str, text: impl Into<String>) -> Done {
     Done { said: vec![Line::new(label, text)], ..Done::default() }
 }

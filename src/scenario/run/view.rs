@@ -1,13 +1,14 @@
 //! What a step brought, told for a report: the hosts, the decisions, the certificates, and what would mend it.
 
-use super::Stage;
-use super::check::{client_outcome, outcome_so_far, rule_of};
+use super::check::{self, client_outcome};
 use super::perform::{Done, Visited};
-use crate::journal::{Cause, ConnectionRecord, DecisionKind, Told};
+use super::{Seen, Stage};
+use crate::journal::{ConnectionRecord, DecisionKind, Told};
 use crate::net::Host;
 use crate::policy::{Action, Sni, Subjects};
-use crate::report::{CallView, CauseView, CertView, ClientView, ConnectionView, Line, StepReport};
-use crate::simulation::{Call, CallResult, CertificateSeen, Enrollment, Fault, RefusalCause};
+use crate::report::{CallView, CertView, ClientView, ConnectionView, Line, StepReport};
+use crate::scenario::words::By;
+use crate::simulation::{Call, CallResult, CertificateSeen, Enrollment, FastPassSignIn, Fault, RefusalCause};
 
 /// Fills a report with what was done.
 pub(super) fn fill(report: &mut StepReport, stage: &Stage<'_>, done: Done) {
@@ -17,6 +18,10 @@ pub(super) fn fill(report: &mut StepReport, stage: &Stage<'_>, done: Done) {
     if let Some(visit) = &done.visit {
         report.said.push(Line::new("browser", browser_says(visit)));
     }
+    if let Some(sign_in) = &done.fast_pass {
+        report.said.extend(fast_pass_says(sign_in));
+    }
+    report.said.extend(done.warnings.iter().map(|warning| Line::new("warning", warning.as_str())));
     report.client = done.enrollment.map(client);
 }
 
@@ -26,6 +31,25 @@ fn browser_says(visit: &Visited) -> String {
         (None, Some(status)) => format!("{} answers {status}", visit.host),
         (None, None) => format!("{} does not answer", visit.host),
     }
+}
+
+fn fast_pass_says(sign_in: &FastPassSignIn) -> Vec<Line> {
+    let mut said = vec![Line::new(
+        "browser",
+        match (&sign_in.error, sign_in.page) {
+            (Some(fault), _) => format!("the sign-in page does not open: {fault}"),
+            (None, status) => format!("the sign-in page answers {}", status.unwrap_or_default()),
+        },
+    )];
+    for probe in &sign_in.probes {
+        let what = match (&probe.error, probe.status) {
+            (Some(fault), _) => fault.to_string(),
+            (None, status) => format!("answered {}", status.unwrap_or_default()),
+        };
+        said.push(Line::new("probe", format!("http://localhost:{}/probe: {what}", probe.port)));
+    }
+    said.push(Line::new("fast pass", check::fast_pass_outcome(sign_in).to_string()));
+    said
 }
 
 fn client(enrollment: Enrollment) -> ClientView {
@@ -54,6 +78,7 @@ fn in_words(cause: RefusalCause) -> &'static str {
         RefusalCause::Expired => "the certificate has expired",
         RefusalCause::NotYetValid => "the certificate is not valid yet",
         RefusalCause::PinMismatch => "the chain is trusted, but the certificate's key is none of the pinned ones",
+        RefusalCause::RevocationUnknown => "nobody could be asked whether the certificate has been revoked",
         RefusalCause::Policy => "the certificate breaks a rule of certificate validation",
     }
 }
@@ -62,7 +87,7 @@ fn in_words(cause: RefusalCause) -> &'static str {
 fn connections(done: &Done) -> Vec<ConnectionView> {
     let mut calls: Vec<Option<&Call>> = done.enrollment.iter().flat_map(|it| &it.calls).map(Some).collect();
     let mut views: Vec<ConnectionView> = Vec::new();
-    for record in &done.records {
+    for Seen { by, record } in &done.records {
         let host = record.host();
         let call =
             calls.iter_mut().find(|call| call.is_some_and(|call| call.host.as_ref().map(Host::to_string) == host));
@@ -70,7 +95,7 @@ fn connections(done: &Done) -> Vec<ConnectionView> {
         let seen = call
             .and_then(|call| call.certificate.as_ref())
             .or_else(|| done.visit.as_ref().and_then(|visit| visit.certificate.as_ref()));
-        push(&mut views, view(record, seen));
+        push(&mut views, view(*by, record, seen));
     }
     // Calls that went around the middlebox.
     for call in calls.into_iter().flatten() {
@@ -87,9 +112,11 @@ fn connections(done: &Done) -> Vec<ConnectionView> {
 
 fn push(views: &mut Vec<ConnectionView>, view: ConnectionView) {
     let same = |other: &ConnectionView| {
-        let key = |view: &ConnectionView| {
+        use ConnectionView as View;
+        let key = |view: &View| {
             let pin = view.seen.as_ref().map(|seen| seen.pin);
-            (view.host.clone(), view.decision.clone(), view.rule.clone(), view.outcome.clone(), pin)
+            let View { host, by, decision, rule, outcome, .. } = view;
+            (host.clone(), by.clone(), decision.clone(), rule.clone(), outcome.clone(), pin)
         };
         key(other) == key(&view)
     };
@@ -101,41 +128,14 @@ fn push(views: &mut Vec<ConnectionView>, view: ConnectionView) {
     }
 }
 
-fn view(record: &ConnectionRecord, seen: Option<&CertificateSeen>) -> ConnectionView {
-    let port = record.destination.as_ref().map(|destination| destination.port).filter(|port| *port != 443);
-    let host = record.host().unwrap_or_else(|| "(no host)".to_owned());
-    let forged =
-        record.forged.as_ref().map(|forged| CertView { issuer: forged.issuer.clone(), pin: forged.certificate.pin });
-    let told = record.told.as_ref().map(|told| match told {
-        Told::Status(status) => format!("answered {status} by the middlebox"),
-        Told::StatusInside(status) => format!("answered {status} by the middlebox, inside TLS"),
-        Told::Alert(name) => format!("ended by the middlebox with the alert {name}"),
-        Told::Reset => "reset by the middlebox".to_owned(),
-        Told::Close => "closed by the middlebox".to_owned(),
-    });
-    let decision = record.decision.as_ref();
-    ConnectionView {
-        host: match port {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
-        },
-        decision: decision.map(|decision| decision.action.to_string()),
-        rule: decision.map(|_| rule_of(record)),
-        why: told.or_else(|| record.notes.first().cloned()),
-        outcome: outcome_so_far(record).to_string(),
-        cause: record.diagnosis.as_ref().map(|diagnosis| CauseView {
-            cause: diagnosis.cause.to_string(),
-            confidence: diagnosis.confidence.to_string(),
-            candidates: match diagnosis.cause {
-                Cause::Ambiguous => diagnosis.candidates.iter().map(ToString::to_string).collect(),
-                _ => Vec::new(),
-            },
-            evidence: diagnosis.evidence.clone(),
-        }),
-        seen: seen.map(cert_view).or(forged),
-        expected_pins: seen.map(|seen| seen.expected_pins.clone()).unwrap_or_default(),
-        status: record.exchanges.last().and_then(|exchange| exchange.status),
+fn view(by: By, record: &ConnectionRecord, seen: Option<&CertificateSeen>) -> ConnectionView {
+    let mut view = ConnectionView::of(record);
+    view.by = (by == By::Gateway).then(|| by.to_string());
+    if let Some(seen) = seen {
+        view.seen = Some(cert_view(seen));
+        view.expected_pins.clone_from(&seen.expected_pins);
     }
+    view
 }
 
 fn around(host: &Host, seen: &CertificateSeen) -> ConnectionView {
@@ -159,6 +159,14 @@ fn mends(stage: &Stage<'_>, done: &Done) -> Vec<String> {
     if let Some(call) = done.enrollment.as_ref().and_then(Enrollment::failed) {
         return call_mends(stage, done, call);
     }
+    if let Some(FastPassSignIn { answered: false, probes, .. }) = &done.fast_pass
+        && done.records.iter().any(|seen| seen.record.host().as_deref() == Some("localhost"))
+    {
+        let asked = probes.len();
+        return vec![format!(
+            "let the PAC file return DIRECT for localhost: {asked} probes went to the proxy, which is another machine"
+        )];
+    }
     let Some(visit) = &done.visit else { return Vec::new() };
     match &visit.error {
         Some(Fault::Refused(refusal)) => refusal_mends(stage, done, &visit.host, None, refusal.cause),
@@ -174,7 +182,7 @@ fn call_mends(stage: &Stage<'_>, done: &Done, call: &Call) -> Vec<String> {
             refusal_mends(stage, done, host, suffix, refusal.cause)
         }
         (CallResult::Failed { .. }, _) => {
-            let told = done.records.last().and_then(|record| record.told.clone());
+            let told = done.records.last().and_then(|seen| seen.record.told.clone());
             match told {
                 Some(Told::Status(407)) => fault_mends(&Fault::ProxyAuthentication { tried: false }),
                 Some(Told::Status(403) | Told::Alert(_)) => vec!["change the rule that blocks it".to_owned()],
@@ -192,35 +200,41 @@ fn refusal_mends(
     suffix: Option<&str>,
     cause: RefusalCause,
 ) -> Vec<String> {
-    let inspected = done.records.iter().rev().find(|record| record.host() == Some(host.to_string()));
-    let inspected = inspected.is_some_and(|record| {
-        record.decision.as_ref().is_some_and(|decision| decision.action == DecisionKind::Inspect)
-    });
-    if !inspected {
-        return vec![format!("nothing at the middlebox: {host} itself shows that certificate")];
+    if cause == RefusalCause::RevocationUnknown {
+        return vec!["let the OCSP and CRL hosts of the certificate through, over plain HTTP on port 80".to_owned()];
     }
+    let text = host.to_string();
+    let seen = done.records.iter().rev().find(|seen| seen.record.host().as_deref() == Some(text.as_str()));
+    let decided = |seen: &&Seen| seen.record.decision.as_ref().map(|decision| decision.action);
+    let Some(seen) = seen.filter(|seen| decided(seen) == Some(DecisionKind::Inspect)) else {
+        return vec![format!("nothing at the middlebox: {host} itself shows that certificate")];
+    };
     let pattern = suffix.map_or_else(|| host.to_string(), |suffix| format!("*{suffix}"));
-    let mut mends = vec![format!("bypass `{pattern}`")];
+    let whom = if seen.by == By::Gateway { " at the gateway" } else { "" };
+    let mut mends = vec![format!("bypass `{pattern}`{whom}")];
     if cause == RefusalCause::UntrustedCa {
         mends.push(match suffix {
             Some(_) => "installing the inspection CA does not help: the client pins this domain".to_owned(),
             None => "or install the inspection CA on the workstation".to_owned(),
         });
     }
-    mends.extend(near_misses(stage, host));
+    mends.extend(near_misses(stage, seen));
     mends
 }
 
 /// Why the bypass rules that there are did not apply.
-fn near_misses(stage: &Stage<'_>, host: &Host) -> Vec<String> {
-    let text = host.to_string();
-    let explanation = stage.lab.policy().current().explain(&Subjects {
-        connect_host: Some(&text),
-        port: 443,
-        sni: Sni::Name(&text),
-        address: None,
+fn near_misses(stage: &Stage<'_>, seen: &Seen) -> Vec<String> {
+    let record = &seen.record;
+    let destination = record.destination.as_ref();
+    let named = destination.filter(|_| seen.by == By::Proxy).map(|destination| destination.host.to_string());
+    let sni = record.hello.as_ref().and_then(|hello| hello.sni.as_deref());
+    let explanation = stage.lab_of(seen.by).policy().current().explain(&Subjects {
+        connect_host: named.as_deref(),
+        port: destination.map_or(443, |destination| destination.port),
+        sni: sni.map_or(Sni::Absent, Sni::Name),
+        address: destination.and_then(|destination| destination.host.ip()),
         certificate: None,
-        client: None,
+        client: Some(record.client.address.ip()),
     });
     let bypasses = explanation.rules.iter().filter(|explained| explained.rule.action == Action::Bypass);
     bypasses.take(3).map(|it| format!("the rule `{}` {}", it.rule.pattern, it.verdict)).collect()

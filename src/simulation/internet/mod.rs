@@ -7,6 +7,7 @@ mod okta_cell;
 mod okta_org;
 mod public_ca;
 mod reply;
+mod revocation;
 mod serve;
 mod site;
 mod websocket;
@@ -16,6 +17,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -31,11 +33,11 @@ use url::Url;
 use crate::net::{Destination, Host, Overrides, Pin};
 
 pub use okta_cell::Organization;
-pub use public_ca::{CertificateKind, ClientIdentity};
+pub use public_ca::{CertificateKind, ClientIdentity, RevocationHosts};
 
 use okta_cell::Cell;
 pub(crate) use public_ca::OKTA_ZONES;
-use public_ca::{Identity, Leaf, PublicCa};
+use public_ca::{Identity, Leaf, PublicCa, Wanted};
 use serve::{Gate, Origin, Site};
 
 /// What an origin does.
@@ -51,6 +53,8 @@ pub enum App {
     /// The site of `static`, for clients alone that show a certificate of the simulated CA
     /// ([`Internet::client_identity`]).
     Mtls,
+    /// The OCSP responder and the CRL of the simulated CA, over plain HTTP.
+    Revocation,
 }
 
 /// A protocol that an origin offers by ALPN (RFC 7301).
@@ -80,6 +84,12 @@ pub struct OriginSpec {
     pub enroll_link: Option<Url>,
     /// An Okta organization's custom domain; it is one of the hosts whether or not they list it.
     pub custom_domain: Option<Host>,
+    /// The host from which an Okta organization's sign-in page loads its script; none is a page without one.
+    pub sign_in_assets: Option<Host>,
+    /// Where its certificates say that their revocation can be asked after.
+    pub revocation: RevocationHosts,
+    /// The `Alt-Svc` field of its answers (RFC 7838): an offer of HTTP/3, which nothing here serves.
+    pub alt_svc: Option<HeaderValue>,
 }
 
 /// Why the simulated internet does not start.
@@ -92,7 +102,7 @@ pub enum SimulationError {
     #[error("{0} belongs to two origins of the simulated internet; remove it from one")]
     DuplicateHost(Host),
     /// A setting that only an Okta organization has.
-    #[error("{0} has an enroll link or a custom domain; only an `okta-org` has these")]
+    #[error("{0} has an enroll link, a custom domain or assets of a sign-in page; only an `okta-org` has these")]
     NotAnOrganization(Host),
     /// The enroll link is one that no client can post to.
     #[error("the enroll link {0} has to be an https URL with a host")]
@@ -127,6 +137,8 @@ pub struct Internet {
 
 #[derive(Debug)]
 struct Place {
+    /// The address under which it is in the simulated internet.
+    public: Ipv4Addr,
     tls: SocketAddr,
     http: SocketAddr,
     pin: Pin,
@@ -144,6 +156,9 @@ impl OriginSpec {
             alpn: vec![Alpn::H2, Alpn::Http1],
             enroll_link: None,
             custom_domain: None,
+            sign_in_assets: None,
+            revocation: RevocationHosts::default(),
+            alt_svc: None,
         }
     }
 
@@ -168,12 +183,11 @@ impl Internet {
             pins.insert(key.clone(), leaf.pin);
             certificates.insert(key, Arc::new(CertifiedKey::from_der(leaf.chain, leaf.key, &provider)?));
         }
-        let of_host = |host: &Host, spec: &OriginSpec| (Identity::of(host), spec.certificate);
         let mut by_name = HashMap::new();
         for spec in &origins {
             for host in spec.all_hosts() {
                 if let Some(name) = host.name() {
-                    by_name.insert(name.to_owned(), certificates[&of_host(host, spec)].clone());
+                    by_name.insert(name.to_owned(), certificates[&wanted(host, spec)].clone());
                 }
             }
         }
@@ -183,22 +197,23 @@ impl Internet {
         let gate = Gate::default();
         let mut places = HashMap::new();
         for spec in &origins {
-            let organization = (spec.app == App::OktaOrg)
-                .then(|| Organization::found(&cell, &spec.hosts, spec.custom_domain.as_ref(), spec.enroll_link.clone()))
-                .transpose()?;
+            let organization = (spec.app == App::OktaOrg).then(|| Organization::found(&cell, spec)).transpose()?;
             for host in spec.all_hosts() {
-                let key = of_host(host, spec);
+                let key = wanted(host, spec);
                 let names = Names { by_name: by_name.clone(), other: certificates[&key].clone() };
                 let site = match (&organization, spec.app) {
                     (Some(organization), _) => Site::OktaOrg(organization.clone()),
                     (None, App::Echo) => Site::Echo,
+                    (None, App::Revocation) => Site::Revocation(issued.ca.clone()),
                     (None, App::OktaOrg | App::Static | App::Mtls) => Site::Static,
                 };
-                let origin = Arc::new(Origin { host: host.clone(), site, gate: gate.clone() });
+                let alt_svc = spec.alt_svc.clone();
+                let origin = Arc::new(Origin { host: host.clone(), site, alt_svc, gate: gate.clone() });
                 let clients = (spec.app == App::Mtls).then(|| issued.ca.root().der().clone());
                 let tls = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let place = Place {
+                    public: public_address(places.len()),
                     tls: tls.local_addr()?,
                     http: http.local_addr()?,
                     pin: pins[&key],
@@ -214,15 +229,24 @@ impl Internet {
         Ok(Self { places, order, root, root_pem, ca: issued.ca, gate })
     }
 
-    /// Where every host of this internet is: port 443 with TLS, port 80 without.
+    /// Where every host of this internet is, by its name and by its address: port 443 with TLS, port 80 without.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         let mut overrides = Overrides::new();
         for (host, place) in &self.places {
-            overrides.point(Destination::new(host.clone(), 443), place.tls);
-            overrides.point(Destination::new(host.clone(), 80), place.http);
+            for host in [host.clone(), Host::Ip(place.public.into())] {
+                overrides.point(Destination::new(host.clone(), 443), place.tls);
+                overrides.point(Destination::new(host, 80), place.http);
+            }
         }
         overrides
+    }
+
+    /// The address that a host has in this internet: one of its own from 198.18.0.0/15, which no real network uses (RFC
+    /// 2544). It means something to [`Internet::overrides`] alone.
+    #[must_use]
+    pub fn address(&self, host: &Host) -> Option<Ipv4Addr> {
+        self.places.get(host).map(|place| place.public)
     }
 
     /// The pin of the certificate that a host shows.
@@ -320,12 +344,23 @@ fn tls_config(
     Ok(config)
 }
 
+/// The address of the host with this number.
+fn public_address(number: usize) -> Ipv4Addr {
+    let number = u32::try_from(number % (1 << 17)).unwrap_or_default();
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)).wrapping_add(number))
+}
+
+fn wanted(host: &Host, spec: &OriginSpec) -> Wanted {
+    Wanted { identity: Identity::of(host), kind: spec.certificate, revocation: spec.revocation.clone() }
+}
+
 fn hosts_of(origins: &[OriginSpec]) -> Result<Vec<Host>, SimulationError> {
     let mut seen = HashSet::new();
     let mut order = Vec::new();
     for (index, spec) in origins.iter().enumerate() {
         let first = spec.hosts.first().ok_or(SimulationError::NoHost(index + 1))?;
-        if spec.app != App::OktaOrg && (spec.enroll_link.is_some() || spec.custom_domain.is_some()) {
+        let organization = spec.enroll_link.is_some() || spec.custom_domain.is_some() || spec.sign_in_assets.is_some();
+        if spec.app != App::OktaOrg && organization {
             return Err(SimulationError::NotAnOrganization(first.clone()));
         }
         for host in spec.all_hosts() {
@@ -339,7 +374,7 @@ fn hosts_of(origins: &[OriginSpec]) -> Result<Vec<Host>, SimulationError> {
 }
 
 struct Issued {
-    leaves: Vec<((Identity, CertificateKind), Leaf)>,
+    leaves: Vec<(Wanted, Leaf)>,
     ca: Arc<PublicCa>,
 }
 
@@ -349,17 +384,16 @@ async fn issue(origins: &[OriginSpec]) -> Result<Issued, SimulationError> {
         spawn_blocking(move || PublicCa::generate(label)).await.map_err(|_| SimulationError::Stopped)?
     };
     let public = Arc::new(authority("Simulated Public").await?);
-    let wanted: HashSet<_> =
-        origins.iter().flat_map(|spec| spec.all_hosts().map(|host| (Identity::of(host), spec.certificate))).collect();
-    let unknown = if wanted.iter().any(|(_, kind)| *kind == CertificateKind::Untrusted) {
+    let wanted: HashSet<_> = origins.iter().flat_map(|spec| spec.all_hosts().map(|host| wanted(host, spec))).collect();
+    let unknown = if wanted.iter().any(|wanted| wanted.kind == CertificateKind::Untrusted) {
         Arc::new(authority("Simulated Unknown").await?)
     } else {
         public.clone()
     };
     let mut work = JoinSet::new();
-    for (identity, kind) in wanted {
-        let ca = if kind == CertificateKind::Untrusted { unknown.clone() } else { public.clone() };
-        work.spawn_blocking(move || ca.issue(&identity, kind).map(|leaf| ((identity, kind), leaf)));
+    for wanted in wanted {
+        let ca = if wanted.kind == CertificateKind::Untrusted { unknown.clone() } else { public.clone() };
+        work.spawn_blocking(move || ca.issue(&wanted).map(|leaf| (wanted, leaf)));
     }
     let mut leaves = Vec::with_capacity(work.len());
     while let Some(done) = work.join_next().await {

@@ -11,7 +11,7 @@ use aws_lc_rs::rand;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::SimulationError;
+use super::{OriginSpec, SimulationError};
 use crate::net::Host;
 
 /// How long an authorization code or a sign-in under way is good (RFC 6749, 4.1.2 recommends 10 minutes at most).
@@ -33,6 +33,7 @@ struct State {
     canonical: Host,
     custom: Option<Host>,
     enroll_link: RwLock<Option<Url>>,
+    assets: Option<Host>,
     cell: Arc<Cell>,
 }
 
@@ -55,12 +56,9 @@ pub(super) struct SignIn {
 }
 
 impl Organization {
-    pub(super) fn found(
-        cell: &Arc<Cell>,
-        hosts: &[Host],
-        custom: Option<&Host>,
-        enroll_link: Option<Url>,
-    ) -> Result<Self, SimulationError> {
+    pub(super) fn found(cell: &Arc<Cell>, spec: &OriginSpec) -> Result<Self, SimulationError> {
+        let OriginSpec { hosts, enroll_link, .. } = spec;
+        let custom = spec.custom_domain.as_ref();
         let first = hosts.first().ok_or(SimulationError::NoHost(1))?;
         let main = |host: &&Host| {
             let special = host.name().is_some_and(|name| name.contains(".mtls.") || name.contains(".kerberos."));
@@ -70,7 +68,8 @@ impl Organization {
             id: identifier("00o")?,
             canonical: hosts.iter().find(main).unwrap_or(first).clone(),
             custom: custom.cloned(),
-            enroll_link: RwLock::new(enroll_link.map(https).transpose()?),
+            enroll_link: RwLock::new(enroll_link.clone().map(https).transpose()?),
+            assets: spec.sign_in_assets.clone(),
             cell: cell.clone(),
         };
         let organization = Self(Arc::new(state));
@@ -89,6 +88,11 @@ impl Organization {
     #[must_use]
     pub fn canonical_host(&self) -> &Host {
         &self.0.canonical
+    }
+
+    /// The host from which the sign-in page loads its script.
+    pub(super) fn assets(&self) -> Option<&Host> {
+        self.0.assets.as_ref()
     }
 
     /// Changes where clients are sent to enroll, while it runs; `None` is `/idp/authenticators` of the host they ask.

@@ -107,8 +107,12 @@ impl Received<'_> {
             state: state.clone(),
             code_challenge: code_challenge.clone(),
         })?;
+        let script = match self.organization.assets() {
+            Some(host) => format!("<script src=\"https://{host}/assets/js/sign-in.js\"></script>\n"),
+            None => String::new(),
+        };
         let page = format!(
-            "<h1>Sign in to {}</h1>\n<form method=\"post\" action=\"{SIGN_IN_PATH}\">\n\
+            "{script}<h1>Sign in to {}</h1>\n<form method=\"post\" action=\"{SIGN_IN_PATH}\">\n\
              <input type=\"hidden\" name=\"stateToken\" value=\"{state_token}\">\n\
              <label>Username <input name=\"username\"></label>\n<button>Sign in</button>\n</form>",
             self.host

@@ -4,16 +4,20 @@ use std::fmt;
 
 use aws_lc_rs::rand;
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData,
-    RsaKeySize, SerialNumber,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CrlDistributionPoint, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SerialNumber,
+    SigningKey as _,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::SimulationError;
+use super::revocation::CRL_PATH;
+use crate::net::der::{self, tag};
 use crate::net::{Host, Pin};
+use crate::simulation::ocsp::{self, CertId};
 
 /// The zones whose genuine certificates are Okta's: one wildcard each, RSA, an organization in the subject.
 pub(crate) const OKTA_ZONES: [&str; 4] = ["okta.com", "oktapreview.com", "okta-emea.com", "okta-gov.com"];
@@ -35,6 +39,15 @@ pub enum CertificateKind {
     SelfSigned,
     /// Issued by a CA that nobody trusts.
     Untrusted,
+}
+
+/// Where a certificate says that its revocation can be asked after (RFC 5280, 4.2.1.13 and 4.2.2.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct RevocationHosts {
+    /// The host of the OCSP responder.
+    pub ocsp: Option<Host>,
+    /// The host of the CRL.
+    pub crl: Option<Host>,
 }
 
 /// Root and intermediate of one simulated certificate authority.
@@ -147,13 +160,14 @@ impl PublicCa {
 
     /// Issues one certificate on a key made for it alone. RSA keys take tens of milliseconds of a processor: not for a
     /// runtime's thread.
-    pub(super) fn issue(&self, identity: &Identity, kind: CertificateKind) -> Result<Leaf, SimulationError> {
+    pub(super) fn issue(&self, certificate: &Wanted) -> Result<Leaf, SimulationError> {
+        let Wanted { identity, kind, revocation } = certificate;
         let key = match identity.shape {
             Shape::Okta => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
             Shape::Plain => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
         };
-        let params = leaf_params(identity, kind)?;
-        let chain = if kind == CertificateKind::SelfSigned {
+        let params = leaf_params(identity, *kind, revocation)?;
+        let chain = if *kind == CertificateKind::SelfSigned {
             vec![params.self_signed(&key)?.der().clone()]
         } else {
             vec![params.signed_by(&key, &self.intermediate)?.der().clone(), self.intermediate.der().clone()]
@@ -164,6 +178,38 @@ impl PublicCa {
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         })
     }
+}
+
+impl PublicCa {
+    /// The list of revoked server certificates, of which there are none.
+    pub(super) fn crl(&self) -> Result<Vec<u8>, rcgen::Error> {
+        let now = OffsetDateTime::now_utc();
+        let params = CertificateRevocationListParams {
+            this_update: now - Duration::hours(1),
+            next_update: now + Duration::hours(1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(params.signed_by(&self.intermediate)?.der().to_vec())
+    }
+
+    /// The answer to an OCSP request: every certificate of this authority is good.
+    pub(super) fn status(&self, asked: &CertId) -> Result<Vec<u8>, rcgen::Error> {
+        if !asked.is_of(self.intermediate.der()) {
+            return Ok(ocsp::unauthorized());
+        }
+        asked.good(self.intermediate.der(), |bytes| self.intermediate.key().sign(bytes))
+    }
+}
+
+/// A certificate that an origin needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    pub(super) identity: Identity,
+    pub(super) kind: CertificateKind,
+    pub(super) revocation: RevocationHosts,
 }
 
 impl Identity {
@@ -193,7 +239,11 @@ impl Identity {
     }
 }
 
-fn leaf_params(identity: &Identity, kind: CertificateKind) -> Result<CertificateParams, SimulationError> {
+fn leaf_params(
+    identity: &Identity,
+    kind: CertificateKind,
+    revocation: &RevocationHosts,
+) -> Result<CertificateParams, SimulationError> {
     let wrong = kind == CertificateKind::WrongHost;
     let (common_name, names) = if wrong {
         ("wrong-host.example", vec!["wrong-host.example".to_owned()])
@@ -226,9 +276,23 @@ fn leaf_params(identity: &Identity, kind: CertificateKind) -> Result<Certificate
     };
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
+    if let Some(host) = &revocation.crl {
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![format!("http://{host}{CRL_PATH}")] }];
+    }
+    if let Some(host) = &revocation.ocsp {
+        let method = der::element(tag::OID, AD_OCSP);
+        let location = der::element(tag::URI, format!("http://{host}").as_bytes());
+        let access = der::element(tag::SEQUENCE, &der::wrap(tag::SEQUENCE, &[method, location]));
+        params.custom_extensions.push(CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS, access));
+    }
     params.serial_number = Some(serial()?);
     Ok(params)
 }
+
+/// `id-pe-authorityInfoAccess`
+const AUTHORITY_INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+/// `id-ad-ocsp`
+const AD_OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 48, 1];
 
 fn ca_params(common_name: &str, not_before: OffsetDateTime, not_after: OffsetDateTime) -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -258,6 +322,11 @@ mod tests {
     use super::*;
     use crate::net::CertificateFacts;
 
+    fn wanted(host: &str) -> Wanted {
+        let revocation = RevocationHosts::default();
+        Wanted { identity: identity(host), kind: CertificateKind::Genuine, revocation }
+    }
+
     fn identity(host: &str) -> Identity {
         Identity::of(&Host::parse(host).unwrap())
     }
@@ -265,7 +334,7 @@ mod tests {
     #[test]
     fn the_genuine_okta_certificate_has_okta_s_shape() {
         let ca = PublicCa::generate("Simulated Public").unwrap();
-        let leaf = ca.issue(&identity("acme.okta.com"), CertificateKind::Genuine).unwrap();
+        let leaf = ca.issue(&wanted("acme.okta.com")).unwrap();
         let facts = CertificateFacts::of(&leaf.chain[0]).unwrap();
         assert_eq!(facts.subject, "C=US, ST=California, L=San Francisco, O=Okta, Inc., CN=*.okta.com");
         assert_eq!(facts.issuer, "O=middlebox simulated internet, CN=Simulated Public TLS CA 1");

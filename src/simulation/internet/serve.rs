@@ -6,7 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::ALT_SVC;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::okta_cell::Organization;
+use super::public_ca::PublicCa;
 use super::reply::{self, ReplyBody};
-use super::{echo, okta_org, site};
+use super::{echo, okta_org, revocation, site};
 use crate::net::Host;
 
 /// How long a client may take for its TLS handshake.
@@ -43,6 +45,7 @@ pub(super) enum Site {
     OktaOrg(Organization),
     Static,
     Echo,
+    Revocation(Arc<PublicCa>),
 }
 
 /// One host with what it does.
@@ -50,6 +53,7 @@ pub(super) enum Site {
 pub(super) struct Origin {
     pub(super) host: Host,
     pub(super) site: Site,
+    pub(super) alt_svc: Option<HeaderValue>,
     pub(super) gate: Gate,
 }
 
@@ -171,11 +175,16 @@ async fn answer(
     scheme: Scheme,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let to_https = scheme == Scheme::Http && !matches!(origin.site, Site::Echo);
-    Ok(match &origin.site {
+    let to_https = scheme == Scheme::Http && !matches!(origin.site, Site::Echo | Site::Revocation(_));
+    let mut response = match &origin.site {
         _ if to_https => reply::to_https(&origin.host, &request),
         Site::OktaOrg(organization) => okta_org::answer(organization, &origin.host, request).await,
         Site::Static => site::answer(&origin.host, &request),
         Site::Echo => echo::answer(&origin.gate, request).await,
-    })
+        Site::Revocation(ca) => revocation::answer(ca, request).await,
+    };
+    if let Some(offer) = &origin.alt_svc {
+        response.headers_mut().insert(ALT_SVC, offer.clone());
+    }
+    Ok(response)
 }

@@ -13,7 +13,7 @@ use super::event_log::{self, Reason};
 use super::sign_in::{self, Grant};
 use super::{Call, CallName, CallResult, Caller, EnrollOutcome, Enrollment, EnrollmentIds, OktaVerify};
 use crate::simulation::workstation::{
-    Answer, Attempt, Client, Fault, Order, Stack, Workstation, browser, destination_of, fetch,
+    Account, Answer, Attempt, Client, Fault, Order, Stack, Workstation, browser, destination_of, fetch,
 };
 
 /// What the application calls itself.
@@ -183,8 +183,11 @@ impl Walk<'_> {
             Caller::App => Client {
                 user_agent: USER_AGENT,
                 stack: Stack::DotNet,
+                account: Account::Service,
                 pinned,
+                sni: self.app.sni.clone(),
                 late: self.app.profile.late,
+                checks_revocation: self.app.profile.check_revocation,
                 answer_challenge: self.app.profile.answer_proxy_challenge,
             },
         };

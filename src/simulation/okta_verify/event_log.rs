@@ -12,6 +12,8 @@ use crate::simulation::workstation::{CertificateSeen, Fault, RefusalCause};
 
 const SIGN_IN_URL_NOT_SECURE: &str = "The sign-in URL is not secure";
 const GENERIC: &str = "Generic enrollment error";
+/// Published for a registration whose certificates cannot be checked for revocation.
+const SOMETHING_WENT_WRONG: &str = "Something went wrong. Please try again.";
 
 const SENDING: &str = "An error occurred while sending the request.";
 const NOT_TRUSTED: &str = "The underlying connection was closed: Could not establish trust relationship for the SSL/TLS \
@@ -31,6 +33,9 @@ pub(super) enum Reason {
 /// The user's text. Assumption: a certificate that is not trusted while the organization status is fetched means
 /// "The sign-in URL is not secure", and anything else the generic error.
 pub(super) fn shown(call: CallName, reason: &Reason) -> &'static str {
+    if is_revocation_unknown(reason) {
+        return SOMETHING_WENT_WRONG;
+    }
     let status = matches!(call, CallName::OrganizationStatus | CallName::CanonicalOrganization);
     if status && matches!(reason, Reason::Fault(Fault::Refused(_))) { SIGN_IN_URL_NOT_SECURE } else { GENERIC }
 }
@@ -39,6 +44,9 @@ pub(super) fn shown(call: CallName, reason: &Reason) -> &'static str {
 pub(super) fn lines(call: CallName, reason: &Reason, certificate: Option<&CertificateSeen>) -> Vec<String> {
     let doing = doing(call);
     let exception = exception(call, reason);
+    if is_revocation_unknown(reason) {
+        return revocation_unknown(call, &exception, certificate);
+    }
     let mut lines = vec![format!("Extensions.WriteException: An error occurred when {doing}. Exception: {exception}")];
     let mismatch =
         matches!(reason, Reason::Fault(Fault::Refused(refusal)) if refusal.cause == RefusalCause::PinMismatch);
@@ -51,11 +59,39 @@ pub(super) fn lines(call: CallName, reason: &Reason, certificate: Option<&Certif
     lines
 }
 
+fn is_revocation_unknown(reason: &Reason) -> bool {
+    matches!(reason, Reason::Fault(Fault::Refused(refusal)) if refusal.cause == RefusalCause::RevocationUnknown)
+}
+
+/// The lines of Okta's support article "Cannot validate certificate chain, validation failed", with its spelling.
+fn revocation_unknown(call: CallName, exception: &str, certificate: Option<&CertificateSeen>) -> Vec<String> {
+    const CHAIN: &str = "X509ChainValidator.ValidateCertificateChain:";
+    let subject = certificate.map(|seen| seen.facts.subject.as_str()).unwrap_or_default();
+    let common_name = subject.split(", ").find(|part| part.starts_with("CN=")).unwrap_or(subject);
+    let last = match call {
+        CallName::OrganizationStatus | CallName::CanonicalOrganization => {
+            "ClientAccountManager.CheckOrganizationStatus: An error occured when getting the organization status."
+                .to_owned()
+        }
+        _ => format!("Extensions.WriteException: An error occurred when {}.", doing(call)),
+    };
+    vec![
+        format!(
+            "{CHAIN} Chain validation failed due to the following error(s): RevocationStatusUnknown: The revocation \
+             function was unable to check revocation for the certificate."
+        ),
+        format!("{CHAIN} Cert chain validation for {common_name} failed."),
+        "[CertificatePinningValidator.ValidateConnection]: Cannot validate certificate chain, validation failed."
+            .to_owned(),
+        format!("{last} Exception: {exception}"),
+    ]
+}
+
 /// The article has the first of these; the others are this simulation's own words.
 fn doing(call: CallName) -> &'static str {
     match call {
         CallName::OrganizationStatus | CallName::CanonicalOrganization => "getting the organization status",
-        CallName::SignIn | CallName::SignInForm | CallName::SignInCallback => "signing in",
+        CallName::SignIn | CallName::SignInScript | CallName::SignInForm | CallName::SignInCallback => "signing in",
         CallName::Token => "getting the access token",
         CallName::Authenticators => "getting the authenticators",
         CallName::Enroll => "enrolling the authenticator",
@@ -66,7 +102,7 @@ fn doing(call: CallName) -> &'static str {
 fn exception(call: CallName, reason: &Reason) -> String {
     let fault = match reason {
         // The application only waits for its browser; it learns nothing of what stopped it.
-        _ if matches!(call, CallName::SignIn | CallName::SignInForm | CallName::SignInCallback) => {
+        _ if doing(call) == "signing in" => {
             return "A task was canceled.".to_owned();
         }
         Reason::Fault(fault) => fault,

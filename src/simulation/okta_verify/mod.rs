@@ -1,12 +1,14 @@
 //! Okta Verify as this project imagines it: a client that pins its server's keys and walks through an enrollment.
 //!
 //! The calls and their order are those of Okta's open device SDK; that Okta Verify for Windows makes the same ones is
-//! an assumption. On the wire it refuses a certificate with the alerts that .NET on Windows is expected to send (46 for
+//! an assumption. Of the two proxy settings of Windows the application reads the machine's (WinHTTP), which is an
+//! assumption as well. On the wire it refuses a certificate with the alerts that .NET on Windows is expected to send (46 for
 //! a pin, 48 for an unknown CA, 42 for a name, 45 for time), but before its Finished, where .NET is expected to send
 //! them after it: rustls sends no alert of a program's choice later.
 
 mod enroll;
 mod event_log;
+mod fast_pass;
 mod pin_table;
 mod sign_in;
 
@@ -15,8 +17,9 @@ use serde::Serialize;
 use url::Url;
 
 use crate::net::Host;
-use crate::simulation::workstation::{CertificateSeen, Refusal, Workstation};
+use crate::simulation::workstation::{CertificateSeen, Refusal, SniChoice, Workstation};
 
+pub use fast_pass::{FastPass, FastPassSignIn, PORTS as FAST_PASS_PORTS, Probe};
 pub use pin_table::{PinTable, PinTableError};
 
 /// The simulated pinned client.
@@ -24,6 +27,7 @@ pub use pin_table::{PinTable, PinTableError};
 pub struct OktaVerify {
     pins: PinTable,
     profile: ClientProfile,
+    sni: Option<SniChoice>,
 }
 
 /// What may differ between versions and platforms of the client.
@@ -38,11 +42,14 @@ pub struct ClientProfile {
     /// The client answers a proxy's `407` with the workstation's credentials. Without it, it fails as an application
     /// does that knows no proxy authentication.
     pub answer_proxy_challenge: bool,
+    /// The client asks whether a certificate has been revoked, where the certificate says whom to ask, and refuses it
+    /// where nobody answers. It does so once the handshake is over, and then closes without an alert.
+    pub check_revocation: bool,
 }
 
 impl Default for ClientProfile {
     fn default() -> Self {
-        Self { late: false, follow_organization_link: true, answer_proxy_challenge: true }
+        Self { late: false, follow_organization_link: true, answer_proxy_challenge: true, check_revocation: true }
     }
 }
 
@@ -120,6 +127,8 @@ pub enum CallName {
     CanonicalOrganization,
     /// The sign-in page in the system browser.
     SignIn,
+    /// The script of the sign-in page, where that has one from another host.
+    SignInScript,
     /// The form of the sign-in page.
     SignInForm,
     /// The way back to the application, on loopback (RFC 8252, 7.3).
@@ -169,7 +178,13 @@ impl OktaVerify {
     /// A client with its pins.
     #[must_use]
     pub fn new(pins: PinTable, profile: ClientProfile) -> Self {
-        Self { pins, profile }
+        Self { pins, profile, sni: None }
+    }
+
+    /// The same client with another server name in its hellos, or none.
+    #[must_use]
+    pub fn with_sni(self, sni: Option<SniChoice>) -> Self {
+        Self { sni, ..self }
     }
 
     /// Enrolls the workstation at the organization whose sign-in URL the user typed. It ends: each call has the

@@ -53,6 +53,11 @@ pub(super) async fn sign_in(walk: &mut Walk<'_>, base: &Url) -> Result<Grant, St
         return Err(walk.unusable(CallName::SignIn, "the page has no sign-in form"));
     };
 
+    // Without its script, the page of the real organization stays empty.
+    if let Some(script) = between(&text, "<script src=\"", "\"").and_then(|source| page.join(source).ok()) {
+        walk.call(CallName::SignInScript, Caller::Browser, Order::get(script), 200).await?;
+    }
+
     let body = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("stateToken", token)
         .append_pair("username", "user@acme.example")

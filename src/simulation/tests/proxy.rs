@@ -210,6 +210,7 @@ pub(super) fn alert_of(cause: RefusalCause) -> u8 {
         RefusalCause::UntrustedCa => 48,
         RefusalCause::WrongHost => 42,
         RefusalCause::Expired | RefusalCause::NotYetValid => 45,
-        RefusalCause::PinMismatch | RefusalCause::Policy => 46,
+        // None is sent within the handshake for a revocation; this is what it would be.
+        RefusalCause::PinMismatch | RefusalCause::RevocationUnknown | RefusalCause::Policy => 46,
     }
 }

@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 use http::Method;
-use http::header::LOCATION;
+use http::header::{ALT_SVC, LOCATION};
 use serde::Serialize;
 use tokio::time::timeout;
 use url::Url;
 
-use super::fetch::{Answer, Attempt, Client, Conversation, HttpVersion, Order, Stack, fetch};
+use super::fetch::{Account, Answer, Attempt, Client, Conversation, HttpVersion, Order, SniChoice, Stack, fetch};
 use super::trust::CertificateSeen;
 use super::{Fault, Workstation};
 
@@ -31,6 +31,8 @@ pub struct Visit {
     pub truncated: bool,
     /// The version of HTTP that was spoken.
     pub version: Option<HttpVersion>,
+    /// What the answer offers beside this connection (`Alt-Svc`, RFC 7838), such as HTTP/3.
+    pub alt_svc: Option<String>,
     /// The certificate that was shown, refused or not.
     pub certificate: Option<CertificateSeen>,
     /// Why there is no answer.
@@ -58,10 +60,16 @@ impl Visit {
 impl Workstation {
     /// Opens a page in the browser, by HTTP/2 or HTTP/1.1 as ALPN decides; follows up to 10 redirects.
     pub async fn browse(&self, url: &Url) -> Visit {
+        self.browse_as(url, None).await
+    }
+
+    /// The same with another server name in the hello, or none.
+    pub async fn browse_as(&self, url: &Url, sni: Option<SniChoice>) -> Visit {
+        let browser = Client { sni, ..browser() };
         let mut url = url.clone();
         let mut left = REDIRECTS;
         loop {
-            let Attempt { result, certificate, version } = fetch(self, &browser(), &Order::get(url.clone())).await;
+            let Attempt { result, certificate, version } = fetch(self, &browser, &Order::get(url.clone())).await;
             let next = result.as_ref().ok().and_then(|answer| redirect(&url, answer)).filter(|_| left > 0);
             if let Some(next) = next {
                 left -= 1;
@@ -76,6 +84,7 @@ impl Workstation {
                 url: url.to_string(),
                 status: answer.as_ref().map(|answer| answer.status),
                 truncated: answer.as_ref().is_some_and(|answer| answer.truncated),
+                alt_svc: answer.as_ref().and_then(alt_svc),
                 body: answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()).unwrap_or_default(),
                 version,
                 certificate,
@@ -151,7 +160,20 @@ impl KeptConnection {
 
 /// The browser as a client.
 pub(crate) fn browser() -> Client<'static> {
-    Client { user_agent: USER_AGENT, stack: Stack::Browser, pinned: None, late: false, answer_challenge: true }
+    Client {
+        user_agent: USER_AGENT,
+        stack: Stack::Browser,
+        account: Account::User,
+        pinned: None,
+        sni: None,
+        late: false,
+        checks_revocation: false,
+        answer_challenge: true,
+    }
+}
+
+fn alt_svc(answer: &Answer) -> Option<String> {
+    Some(answer.headers.get(ALT_SVC)?.to_str().ok()?.to_owned())
 }
 
 /// Where an answer sends the browser.

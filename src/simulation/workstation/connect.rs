@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
+use super::fetch::Account;
 use super::{DEVICE_HEADER, Fault, PacDirective, ProxyAnswer, ProxySetting, Workstation};
 use crate::net::{Destination, Host};
 
@@ -23,6 +24,8 @@ const BODY_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Approach<'a> {
     pub(crate) workstation: &'a Workstation,
     pub(crate) user_agent: &'a str,
+    /// Whose proxy setting it reads.
+    pub(crate) account: Account,
     /// Whether the program answers a `407` with the workstation's credentials.
     pub(crate) answer_challenge: bool,
 }
@@ -51,7 +54,7 @@ impl Approach<'_> {
 
     /// The first way of the proxy setting that can be connected to, with the proxy's address.
     async fn way(&self, url: &Url, destination: &Destination) -> Result<(Way, Destination), Fault> {
-        let directives = match &self.workstation.proxy {
+        let directives = match self.workstation.proxy_of(self.account) {
             ProxySetting::Off => vec![PacDirective::Direct],
             ProxySetting::On(_) if is_loopback(&destination.host) => vec![PacDirective::Direct],
             ProxySetting::On(address) => {

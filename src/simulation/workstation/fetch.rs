@@ -13,6 +13,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
+use rustls_pki_types::ServerName;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,8 +24,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::connect::{Approach, Way};
-use super::trust::{CertificateSeen, Conduct, Judge, Pinned};
-use super::{DEVICE_HEADER, Fault, Workstation, destination_of};
+use super::revocation::{self, Chain};
+use super::trust::{CertificateSeen, Conduct, Judge, Pinned, Verdict};
+use super::{DEVICE_HEADER, Fault, Refusal, Workstation, destination_of};
+use crate::net::Host;
 
 /// What is kept of a body; a longer one is cut there.
 const BODY_BYTES: usize = 1 << 20;
@@ -36,9 +39,31 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub(crate) struct Client<'a> {
     pub(crate) user_agent: &'a str,
     pub(crate) stack: Stack,
+    /// Whose proxy setting it reads.
+    pub(crate) account: Account,
     pub(crate) pinned: Option<Pinned>,
+    /// What its hello names, if not the host of the URL.
+    pub(crate) sni: Option<SniChoice>,
     pub(crate) late: bool,
+    pub(crate) checks_revocation: bool,
     pub(crate) answer_challenge: bool,
+}
+
+/// Whose proxy setting a program reads. Windows has two: WinINET's of each user, which browsers read, and WinHTTP's of
+/// the machine, which services read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    User,
+    Service,
+}
+
+/// What a hello names instead of the host that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SniChoice {
+    /// Nothing: it carries no server name.
+    Absent,
+    /// This host, for which the certificate is then judged.
+    Host(Host),
 }
 
 /// The program's TLS and HTTP.
@@ -128,7 +153,8 @@ pub(crate) async fn fetch(workstation: &Workstation, client: &Client<'_>, order:
 
 impl Client<'_> {
     fn approach<'a>(&'a self, workstation: &'a Workstation) -> Approach<'a> {
-        Approach { workstation, user_agent: self.user_agent, answer_challenge: self.answer_challenge }
+        let Self { user_agent, account, answer_challenge, .. } = *self;
+        Approach { workstation, user_agent, account, answer_challenge }
     }
 }
 
@@ -169,8 +195,19 @@ impl Conversation {
             late: client.late,
             joint_alert: client.stack == Stack::DotNet,
         };
-        let name = destination.host.server_name();
-        let stream = shake_hands(stream, name, conduct, client.stack, certificate).await?;
+        let name = match &client.sni {
+            Some(SniChoice::Host(host)) => host.server_name(),
+            Some(SniChoice::Absent) | None => destination.host.server_name(),
+        };
+        let sends_name = client.sni != Some(SniChoice::Absent);
+        let hello = Hello { name, sends_name, stack: client.stack };
+        let (stream, chain) = shake_hands(stream, hello, conduct, certificate).await?;
+        if client.checks_revocation
+            && let Some(chain) = chain
+            && let Err(refusal) = revocation::check(workstation, &chain).await
+        {
+            return Err(leave(stream, refusal).await);
+        }
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
             let (sender, connection) = handshake.await.map_err(Fault::cut)?;
@@ -296,13 +333,21 @@ impl fmt::Debug for Conversation {
     }
 }
 
+/// What a client says first.
+struct Hello {
+    /// For whom the certificate has to be.
+    name: ServerName<'static>,
+    /// Whether the hello says so.
+    sends_name: bool,
+    stack: Stack,
+}
+
 async fn shake_hands(
     stream: TcpStream,
-    name: rustls_pki_types::ServerName<'static>,
+    hello: Hello,
     conduct: Conduct,
-    stack: Stack,
     certificate: &mut Option<CertificateSeen>,
-) -> Result<TlsStream<TcpStream>, Fault> {
+) -> Result<(TlsStream<TcpStream>, Option<Chain>), Fault> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let judge = Arc::new(Judge::new(conduct, provider.signature_verification_algorithms));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -313,28 +358,38 @@ async fn shake_hands(
         .with_no_client_auth();
     // A resumed session shows no certificate, and the certificate is what these calls are about.
     config.resumption = Resumption::disabled();
-    if stack == Stack::Browser {
+    config.enable_sni = hello.sends_name;
+    if hello.stack == Stack::Browser {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     }
-    let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let verdict = judge.verdict();
-    let refusal = verdict.as_ref().and_then(|verdict| verdict.refusal.clone());
-    *certificate = verdict.and_then(|verdict| verdict.seen);
+    let shaken = TlsConnector::from(Arc::new(config)).connect(hello.name.clone(), stream).await;
+    let (seen, refusal, chain) = match judge.verdict() {
+        Some(Verdict { seen, refusal, chain }) => (seen, refusal, chain),
+        None => (None, None, Vec::new()),
+    };
+    *certificate = seen;
     match (shaken, refusal) {
-        (Ok(stream), None) => Ok(stream),
-        (Ok(mut stream), Some(late)) => {
-            // close_notify instead of an alert. What the other side still sends is read, since a socket that is closed
-            // with bytes unread is reset, and a reset may overtake the close_notify.
-            let farewell = async {
-                stream.shutdown().await?;
-                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
-            };
-            let _ = timeout(CLOSE, farewell).await;
-            Err(Fault::Refused(late))
+        (Ok(stream), None) => {
+            let mut chain = chain.into_iter();
+            let leaf = chain.next();
+            let chain = leaf.map(|leaf| Chain { leaf, intermediates: chain.collect(), name: hello.name });
+            Ok((stream, chain))
         }
+        (Ok(stream), Some(late)) => Err(leave(stream, late).await),
         (Err(_), Some(refusal)) => Err(Fault::Refused(refusal)),
         (Err(error), None) => Err(Fault::Handshake { reason: error.to_string() }),
     }
+}
+
+/// Refuses after the handshake: with `close_notify` instead of an alert. What the other side still sends is read, since a
+/// socket that is closed with bytes unread is reset, and a reset may overtake the `close_notify`.
+async fn leave(mut stream: TlsStream<TcpStream>, refusal: Refusal) -> Fault {
+    let farewell = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(CLOSE, farewell).await;
+    Fault::Refused(refusal)
 }
 
 async fn read_body(mut body: Incoming) -> Result<(Bytes, bool), Fault> {

@@ -5,6 +5,7 @@ mod connect;
 mod fault;
 mod fetch;
 mod pac;
+mod revocation;
 mod trust;
 
 use std::fmt;
@@ -24,12 +25,12 @@ use connect::Approach;
 
 pub use browser::{KeptConnection, Visit};
 pub use fault::{Fault, ProxyAnswer};
-pub use fetch::{Answer, HttpVersion};
+pub use fetch::{Answer, HttpVersion, SniChoice};
 pub use pac::{PacDirective, ProxyAutoConfig};
 pub use trust::{CertificateSeen, Refusal, RefusalCause};
 
 pub(crate) use browser::{browser, redirect};
-pub(crate) use fetch::{Attempt, Client, Order, Stack, fetch};
+pub(crate) use fetch::{Account, Attempt, Client, Order, Stack, fetch};
 pub(crate) use trust::Pinned;
 
 /// The request field by which a workstation tells the proxy its name, so that the middlebox knows its browser and its
@@ -57,9 +58,10 @@ pub enum ProxySetting {
 pub struct Workstation {
     name: String,
     public_roots: Vec<CertificateDer<'static>>,
-    inspection_root: Option<CertificateDer<'static>>,
+    inspection_roots: Vec<CertificateDer<'static>>,
     roots: Arc<RootCertStore>,
     proxy: ProxySetting,
+    service_proxy: Option<ProxySetting>,
     credentials: Option<Credentials>,
     overrides: Arc<Overrides>,
     time_limit: Duration,
@@ -79,9 +81,10 @@ impl Workstation {
         let mut workstation = Self {
             name: name.into(),
             public_roots,
-            inspection_root: None,
+            inspection_roots: Vec::new(),
             roots: Arc::new(RootCertStore::empty()),
             proxy: ProxySetting::Off,
+            service_proxy: None,
             credentials: None,
             overrides: Arc::default(),
             time_limit: CALL,
@@ -96,7 +99,7 @@ impl Workstation {
         &self.name
     }
 
-    /// The proxy setting.
+    /// The proxy setting of the user.
     #[must_use]
     pub fn proxy(&self) -> &ProxySetting {
         &self.proxy
@@ -105,18 +108,35 @@ impl Workstation {
     /// Whether an inspection root is installed.
     #[must_use]
     pub fn trusts_inspection(&self) -> bool {
-        self.inspection_root.is_some()
+        !self.inspection_roots.is_empty()
     }
 
     /// Installs the root of the inspection CA, or removes it.
     pub fn set_inspection_root(&mut self, root: Option<CertificateDer<'static>>) {
-        self.inspection_root = root;
+        self.set_inspection_roots(root);
+    }
+
+    /// Installs the roots of these inspection CAs and removes all others.
+    pub fn set_inspection_roots(&mut self, roots: impl IntoIterator<Item = CertificateDer<'static>>) {
+        self.inspection_roots = roots.into_iter().collect();
         self.gather_roots();
     }
 
-    /// Changes the proxy setting.
+    /// Changes the proxy setting of the user.
     pub fn set_proxy(&mut self, proxy: ProxySetting) {
         self.proxy = proxy;
+    }
+
+    /// Changes the proxy setting that services read (WinHTTP's); `None` is the same one as that of the user.
+    pub fn set_service_proxy(&mut self, proxy: Option<ProxySetting>) {
+        self.service_proxy = proxy;
+    }
+
+    fn proxy_of(&self, account: Account) -> &ProxySetting {
+        match account {
+            Account::User => &self.proxy,
+            Account::Service => self.service_proxy.as_ref().unwrap_or(&self.proxy),
+        }
     }
 
     /// Sets the credentials with which a `407` is answered (Basic, RFC 7617): user and password.
@@ -147,7 +167,7 @@ impl Workstation {
     /// The proxy or the destination cannot be reached, or the proxy answers something else than 2xx.
     pub async fn open(&self, destination: &Destination, user_agent: &str) -> Result<TcpStream, Fault> {
         let url = https_url(destination)?;
-        let approach = Approach { workstation: self, user_agent, answer_challenge: true };
+        let approach = Approach { workstation: self, user_agent, account: Account::User, answer_challenge: true };
         timeout(self.time_limit, approach.tunnel(&url, destination))
             .await
             .map_err(|_| Fault::timed_out(self.time_limit))?
@@ -155,7 +175,7 @@ impl Workstation {
 
     fn gather_roots(&mut self) {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(self.public_roots.iter().chain(&self.inspection_root).cloned());
+        roots.add_parsable_certificates(self.public_roots.iter().chain(&self.inspection_roots).cloned());
         self.roots = Arc::new(roots);
     }
 

@@ -29,6 +29,8 @@ pub enum RefusalCause {
     NotYetValid,
     /// The chain is good, and the key is none of the pinned ones.
     PinMismatch,
+    /// Nobody could be asked whether it has been revoked.
+    RevocationUnknown,
     /// Another rule of certificate validation: usage, signature, form.
     Policy,
 }
@@ -94,6 +96,8 @@ pub(super) struct Judge {
 pub(super) struct Verdict {
     pub(super) seen: Option<CertificateSeen>,
     pub(super) refusal: Option<Refusal>,
+    /// The leaf and what was sent behind it.
+    pub(super) chain: Vec<CertificateDer<'static>>,
 }
 
 impl Refusal {
@@ -192,6 +196,7 @@ impl ServerCertVerifier for Judge {
                 let refusal = Refusal::new(*cause, error);
                 if late(*cause) { Refusal { alert: None, ..refusal } } else { refusal }
             }),
+            chain: std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect(),
         };
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         match refused {

@@ -7,9 +7,11 @@
 
 mod curl;
 mod details;
+mod go;
 mod master;
 mod properties;
 mod python;
+mod squid;
 mod stages;
 
 use super::Dialect;

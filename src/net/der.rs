@@ -1,39 +1,42 @@
-//! As much DER (X.690) as certificates need beyond what rcgen writes: names and extensions byte for byte.
+//! As much DER (X.690) as certificates and answers about their revocation need beyond what rcgen writes, byte for byte.
 
 /// Universal tags (X.680, 8.4) and the two context tags of GeneralName (RFC 5280, 4.2.1.6) that are written here.
-pub(super) mod tag {
-    pub(in crate::authority) const BOOLEAN: u8 = 0x01;
-    pub(in crate::authority) const INTEGER: u8 = 0x02;
-    pub(in crate::authority) const BIT_STRING: u8 = 0x03;
-    pub(in crate::authority) const OCTET_STRING: u8 = 0x04;
-    pub(in crate::authority) const OID: u8 = 0x06;
-    pub(in crate::authority) const UTF8_STRING: u8 = 0x0c;
-    pub(in crate::authority) const PRINTABLE_STRING: u8 = 0x13;
-    pub(in crate::authority) const IA5_STRING: u8 = 0x16;
-    pub(in crate::authority) const BMP_STRING: u8 = 0x1e;
-    pub(in crate::authority) const UNIVERSAL_STRING: u8 = 0x1c;
-    pub(in crate::authority) const SEQUENCE: u8 = 0x30;
-    pub(in crate::authority) const SET: u8 = 0x31;
-    pub(in crate::authority) const DNS_NAME: u8 = 0x82;
-    pub(in crate::authority) const URI: u8 = 0x86;
-    pub(in crate::authority) const IP_ADDRESS: u8 = 0x87;
+pub(crate) mod tag {
+    pub(crate) const BOOLEAN: u8 = 0x01;
+    pub(crate) const INTEGER: u8 = 0x02;
+    pub(crate) const BIT_STRING: u8 = 0x03;
+    pub(crate) const OCTET_STRING: u8 = 0x04;
+    pub(crate) const NULL: u8 = 0x05;
+    pub(crate) const OID: u8 = 0x06;
+    pub(crate) const ENUMERATED: u8 = 0x0a;
+    pub(crate) const UTF8_STRING: u8 = 0x0c;
+    pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+    pub(crate) const IA5_STRING: u8 = 0x16;
+    pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+    pub(crate) const BMP_STRING: u8 = 0x1e;
+    pub(crate) const UNIVERSAL_STRING: u8 = 0x1c;
+    pub(crate) const SEQUENCE: u8 = 0x30;
+    pub(crate) const SET: u8 = 0x31;
+    pub(crate) const DNS_NAME: u8 = 0x82;
+    pub(crate) const URI: u8 = 0x86;
+    pub(crate) const IP_ADDRESS: u8 = 0x87;
     /// `[n]` around something constructed.
-    pub(in crate::authority) const fn context(number: u8) -> u8 {
+    pub(crate) const fn context(number: u8) -> u8 {
         0xa0 | number
     }
 }
 
 /// One element: its tag, its content, and the bytes of both with the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) content: &'a [u8],
-    pub(super) raw: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
+    pub(crate) raw: &'a [u8],
 }
 
 /// The elements that stand one after the other in some bytes; ends at the first that is not whole.
 #[derive(Clone, Debug)]
-pub(super) struct Elements<'a>(pub(super) &'a [u8]);
+pub(crate) struct Elements<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Element<'a>;
@@ -61,13 +64,13 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// The elements inside the one element of this tag that `bytes` begin with.
-pub(super) fn inside(tag: u8, bytes: &[u8]) -> Option<Elements<'_>> {
+pub(crate) fn inside(tag: u8, bytes: &[u8]) -> Option<Elements<'_>> {
     let element = Elements(bytes).next()?;
     (element.tag == tag).then_some(Elements(element.content))
 }
 
 /// Writes one element.
-pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(content.len() + 6);
     bytes.push(tag);
     let length = content.len().to_be_bytes();
@@ -84,7 +87,7 @@ pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// Writes one element around others.
-pub(super) fn wrap<T: AsRef<[u8]>>(tag: u8, parts: &[T]) -> Vec<u8> {
+pub(crate) fn wrap<T: AsRef<[u8]>>(tag: u8, parts: &[T]) -> Vec<u8> {
     let content: Vec<u8> = parts.iter().flat_map(|part| part.as_ref().iter().copied()).collect();
     element(tag, &content)
 }

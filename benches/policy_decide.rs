@@ -1,0 +1,88 @@
+//! How long a decision takes, and whether that depends on the length of the list; how fast traffic is read.
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
+use middlebox::policy::{Action, Dialect, Policy, Question, Reading, Traffic, Written, impact};
+
+fn main() {
+    divan::main();
+}
+
+const LENGTHS: [usize; 3] = [10, 1000, 100_000];
+
+fn policy(dialect: &str, length: usize, entry: impl Fn(usize) -> String) -> Policy {
+    let list = (0..length).map(|number| Written::new(entry(number), Action::Bypass));
+    Reading::of(dialect.parse::<Dialect>().unwrap(), Some(Action::Inspect), list).policy
+}
+
+fn decide(bencher: Bencher<'_, '_>, policy: &Policy, host: &str) {
+    let question = Question::new(host);
+    let subjects = question.subjects();
+    bencher.bench(|| black_box(policy).decide(black_box(&subjects)));
+}
+
+#[divan::bench(args = LENGTHS)]
+fn native_hit(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("middlebox", length, |number| format!("*.host{number}.example"));
+    decide(bencher, &policy, "a.b.host7.example");
+}
+
+#[divan::bench(args = LENGTHS)]
+fn native_miss(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("middlebox", length, |number| format!("*.host{number}.example"));
+    decide(bencher, &policy, "acme.mtls.okta.com");
+}
+
+#[divan::bench(args = LENGTHS)]
+fn zscaler_hit(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("zscaler", length, |number| format!(".host{number}.example"));
+    decide(bencher, &policy, "a.b.host7.example");
+}
+
+#[divan::bench(args = LENGTHS)]
+fn pan_os_url_hit(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("pan-os-url", length, |number| format!("*.host{number}.example"));
+    decide(bencher, &policy, "a.b.host7.example");
+}
+
+#[divan::bench(args = LENGTHS)]
+fn proxysg_suffix_hit(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("proxysg-host-suffix", length, |number| format!("host{number}.example"));
+    decide(bencher, &policy, "a.b.host7.example");
+}
+
+/// A Squid access log with as many different hosts as a large company's day has.
+fn log(lines: usize) -> String {
+    use std::fmt::Write as _;
+
+    let mut log = String::new();
+    for line in 0..lines {
+        let host = (line * 7919) % 20_000;
+        let _ = writeln!(
+            log,
+            "17000{:05}.123    456 192.0.2.{} TCP_TUNNEL/200 3900 CONNECT host{host}.example:443 - HIER_DIRECT/198.51.100.1 -",
+            line % 100_000,
+            line % 250
+        );
+    }
+    log
+}
+
+#[divan::bench(sample_count = 10)]
+fn traffic_of_a_million_lines(bencher: Bencher<'_, '_>) {
+    let log = log(1_000_000);
+    let counted = bencher.counter(ItemsCount::new(1_000_000usize)).counter(BytesCount::new(log.len()));
+    counted.bench(|| Traffic::read(black_box(log.as_bytes())).unwrap());
+}
+
+#[divan::bench(sample_count = 10)]
+fn impact_of_a_million_lines(bencher: Bencher<'_, '_>) {
+    let log = log(1_000_000);
+    let policy = policy("zscaler", 10_000, |number| format!(".host{number}.example"));
+    bencher.counter(ItemsCount::new(1_000_000usize)).bench(|| {
+        let traffic = Traffic::read(black_box(log.as_bytes())).unwrap();
+        impact(&policy, &traffic)
+    });
+}
