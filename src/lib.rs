@@ -15,3 +15,4 @@ pub mod scenario;
 pub mod simulation;
 pub mod source;
 pub mod trial;
+pub mod verify;

@@ -56,7 +56,7 @@ impl Document {
         Self { name: name.into(), text }
     }
 
-    /// Reads a file, at most [`MAX_BYTES`] of UTF-8.
+    /// Reads a file, at most [`MAX_BYTES`] of UTF-8, or of UTF-16 with its mark, which PowerShell redirects into files.
     ///
     /// # Errors
     /// The file cannot be read, is too large, or is not UTF-8 (with the place).
@@ -68,6 +68,9 @@ impl Document {
             return Err(unreadable(format!("it has {size} bytes, more than the {MAX_BYTES} that are read")));
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        if let Some(text) = of_utf16(&bytes) {
+            return Ok(Self::new(name, text));
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = before.split(|byte| *byte == b'\n').count();
@@ -143,6 +146,18 @@ impl Document {
     pub fn line(&self, number: usize) -> &str {
         self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
     }
+}
+
+/// The text of a file that begins with the mark of UTF-16, in either order of bytes.
+fn of_utf16(bytes: &[u8]) -> Option<String> {
+    let unit: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let (pairs, rest) = bytes.as_chunks();
+    let text = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<String, _>>().ok()?;
+    rest.is_empty().then_some(text)
 }
 
 /// A walk through a text, from offset to offset.
@@ -305,6 +320,20 @@ mod tests {
         let document = Document::new("x", "äb");
         assert_eq!(document.error(9..12, "m", None).line_column(), (1, 3));
         assert_eq!(document.line_column(1), (1, 1));
+    }
+
+    #[test]
+    fn utf_16_is_read_by_its_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.txt");
+        let bytes: Vec<u8> = "\u{feff}okta.com\r\nü".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(Document::read(&path).unwrap().text(), "okta.com\r\nü");
+        let bytes: Vec<u8> = "\u{feff}a".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(Document::read(&path).unwrap().text(), "a");
+        std::fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
+        assert!(Document::read(&path).unwrap_err().to_string().ends_with("line 1 is not UTF-8 text"));
     }
 
     #[test]

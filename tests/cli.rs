@@ -5,6 +5,10 @@
 mod bypass;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/verify.rs"]
+mod verify;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -45,7 +49,7 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["up"],
         &["run"],
@@ -53,12 +57,14 @@ fn every_command_explains_itself() {
         &["audit"],
         &["solve"],
         &["enroll"],
+        &["verify"],
         &["bypass"],
         &["bypass", "list"],
         &["bypass", "add"],
         &["bypass", "remove"],
         &["bypass", "on"],
         &["bypass", "off"],
+        &["watch"],
         &["ca"],
         &["ca", "show"],
         &["ca", "export"],

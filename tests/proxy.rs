@@ -8,6 +8,8 @@ use support::stage;
 
 #[path = "proxy/addresses.rs"]
 mod addresses;
+#[path = "proxy/after_finished.rs"]
+mod after_finished;
 #[path = "proxy/agreement.rs"]
 mod agreement;
 #[path = "proxy/changes.rs"]
@@ -34,3 +36,5 @@ mod negotiation;
 mod real_curl;
 #[path = "proxy/silence.rs"]
 mod silence;
+#[path = "proxy/undecryptable.rs"]
+mod undecryptable;

@@ -76,6 +76,25 @@ pub(super) fn check(template: &str) -> Result<(), String> {
     parts(template).map(drop)
 }
 
+/// Whether a name could have come of this template, in whatever CA.
+pub(super) fn fits(template: &str, name: &str) -> bool {
+    let Ok(parts) = parts(template) else { return template == name };
+    let mut rest = name;
+    for part in parts {
+        let after = match part {
+            Part::Text(text) => rest.strip_prefix(text),
+            Part::Value(kind, length) => {
+                let base = if kind == Kind::Hex { 16 } else { 10 };
+                let value = rest.get(..length).filter(|value| value.chars().all(|c| c.is_digit(base)));
+                value.map(|value| &rest[value.len()..])
+            }
+        };
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    rest.is_empty()
+}
+
 fn parts(template: &str) -> Result<Vec<Part<'_>>, String> {
     let mut parts = Vec::new();
     let mut rest = template;
@@ -116,6 +135,13 @@ mod tests {
         assert_ne!(fill(&other, "{hex:32}"), hex);
         assert_eq!(fill(&one, "no braces"), "no braces");
         assert_eq!(fill(&one, "{hex:64}").len(), 64);
+    }
+
+    #[test]
+    fn what_a_template_can_become_fits_it() {
+        let name = Invented::of(&KeyPair::generate().unwrap()).fill("CA {hex:32} of {digits:6}.");
+        assert!(fits("CA {hex:32} of {digits:6}.", &name));
+        assert!(!fits("CA {hex:32} of {digits:6}.", "CA 12 of 123456.") && !fits("CA {digits:2}", "CA 123"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod order;
 mod origin;
 mod password;
 mod profile;
+mod recognise;
 mod rules;
 mod sign;
 mod store;
@@ -40,6 +41,10 @@ pub use forged::{ForgeError, Forged, Freshness, Mirrored, SignedBy};
 pub use keys::KeyError;
 pub use names::{Attribute, AttributeType};
 pub use password::Password;
-pub use profile::{CaKey, Confidence, Fact, FactStatus, Profile, ProfileError, TlsOffer, TlsVersion, UntrustedAction};
+pub use profile::{
+    CaKey, Confidence, Fact, FactStatus, Learning, Profile, ProfileError, TlsOffer, TlsVersion, Undecryptable,
+    UndecryptableAction, UntrustedAction,
+};
+pub use recognise::{Fit, Recognised, recognise};
 pub use rules::{KeyReuse, LeafKey};
 pub use sign::SignError;

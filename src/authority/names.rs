@@ -38,7 +38,7 @@ const OID_CN: &[u8] = &[0x55, 4, 3];
 const OID_O: &[u8] = &[0x55, 4, 10];
 
 impl AttributeType {
-    fn oid(self) -> &'static [u8] {
+    pub(super) fn oid(self) -> &'static [u8] {
         match self {
             Self::C => &[0x55, 4, 6],
             Self::St => &[0x55, 4, 8],

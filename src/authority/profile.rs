@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::invent::{self, Invented};
-use super::names::{self, Attribute};
+use super::names::{self, Attribute, AttributeType};
 use super::rules::{KeyReuse, Leaf, MAX_DAYS, RawLeaf};
 use crate::source::{Document, DocumentError, PlaceError, did_you_mean};
 
@@ -42,6 +43,7 @@ pub struct Profile {
     pub(super) leaf: Leaf,
     untrusted: Untrusted,
     tls: TlsOffer,
+    undecryptable: Undecryptable,
     headers: Vec<(HeaderName, HeaderValue)>,
     facts: Vec<Fact>,
 }
@@ -60,6 +62,8 @@ struct RawProfile {
     leaf: RawLeaf,
     untrusted: Spanned<Untrusted>,
     tls: TlsOffer,
+    #[serde(default)]
+    undecryptable: Undecryptable,
     #[serde(default, rename = "header")]
     headers: Vec<Spanned<Header>>,
     #[serde(default, rename = "fact")]
@@ -158,6 +162,47 @@ pub enum TlsVersion {
     /// TLS 1.3 (RFC 8446).
     #[serde(rename = "1.3")]
     V1_3,
+}
+
+/// What the product does with sessions that it cannot decrypt: TLS 1.0 and 1.1, ciphers that it does not know, origins
+/// that ask for a client certificate.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Undecryptable {
+    /// What becomes of them where nothing is learned.
+    pub action: UndecryptableAction,
+    /// How the product learns from them, where it does and that is asked for.
+    #[serde(default)]
+    pub learning: Option<Learning>,
+}
+
+/// What becomes of a session that cannot be decrypted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum UndecryptableAction {
+    /// It fails.
+    #[default]
+    Block,
+    /// It is passed through.
+    Bypass,
+}
+
+/// How a product learns a bypass from a session that it could not decrypt.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Learning {
+    /// What becomes of the session that it learns from.
+    pub first: UndecryptableAction,
+    /// For how long the host is bypassed; without it until the end.
+    pub hours: Option<u32>,
+}
+
+impl Learning {
+    /// For how long a host is bypassed; none is until the end.
+    #[must_use]
+    pub fn keeps(self) -> Option<Duration> {
+        self.hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -320,6 +365,7 @@ impl Profile {
             leaf: raw.leaf.read(document)?,
             untrusted: raw.untrusted.into_inner(),
             tls: raw.tls,
+            undecryptable: raw.undecryptable,
             headers,
             facts: raw.facts.into_iter().map(Spanned::into_inner).collect(),
         })
@@ -365,6 +411,12 @@ impl Profile {
         &self.tls
     }
 
+    /// What becomes of sessions that the product cannot decrypt.
+    #[must_use]
+    pub fn undecryptable(&self) -> &Undecryptable {
+        &self.undecryptable
+    }
+
     /// Headers that the product adds to requests (`via` among them), in order.
     pub fn added_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
         self.headers.iter().cloned()
@@ -389,6 +441,22 @@ impl Profile {
     }
 
     /// The name of the CA that signs for untrusted origins.
+    /// The names of all its CAs, placeholders left open.
+    pub(super) fn ca_names(&self) -> Vec<Vec<Attribute>> {
+        let root = self.root.subject.get_ref();
+        let mut names = vec![root.clone()];
+        names.extend(self.intermediates.iter().map(|intermediate| intermediate.subject.clone()));
+        names.extend(self.untrusted.issuer.clone());
+        names.extend(self.untrusted.issuer_common_name.as_deref().map(|template| {
+            let renamed = |Attribute(kind, value): &Attribute| match kind {
+                AttributeType::Cn => Attribute(*kind, template.replace(ROOT_NAME, value)),
+                _ => Attribute(*kind, value.clone()),
+            };
+            root.iter().map(renamed).collect()
+        }));
+        names
+    }
+
     pub(super) fn untrusted_issuer(&self, root_common_name: &str, invented: &Invented) -> Vec<Attribute> {
         let Untrusted { issuer, issuer_common_name, .. } = &self.untrusted;
         match (issuer, issuer_common_name) {

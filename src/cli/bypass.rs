@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::address::DEFAULT_CONTROL;
+use super::control_args::ControlArgs;
 use super::error::CliError;
 use super::exit;
-use super::token::TokenArgs;
 use super::words::{Format, words};
 use crate::control::ControlClient;
 use crate::control::wire::{Changed, NewRule, PolicyState, RuleState};
@@ -118,12 +117,8 @@ struct ChangeArgs {
 /// Which middlebox is meant, and how it is told.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The control address of the middlebox [default: http://127.0.0.1:8081]
-    #[arg(long, value_name = "URL", env = "MIDDLEBOX_CONTROL", hide_env_values = true, help_heading = "Access")]
-    control: Option<String>,
-
     #[command(flatten)]
-    token: TokenArgs,
+    control: ControlArgs,
 
     /// How the result is written to standard output
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
@@ -206,9 +201,7 @@ impl ChangeArgs {
 
 impl Place {
     fn client(&self) -> Result<ControlClient, CliError> {
-        let usual = format!("http://{DEFAULT_CONTROL}");
-        let url = self.control.as_deref().filter(|url| !url.is_empty()).unwrap_or(&usual);
-        Ok(ControlClient::new(url, self.token.token()?.as_deref())?)
+        self.control.client()
     }
 
     fn write<T: Serialize>(

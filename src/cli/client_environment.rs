@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject as _;
 use url::Url;
 
 use super::error::CliError;
-use crate::net::{Destination, Host};
+use crate::net::{Destination, Host, Parent};
 use crate::simulation::{PacDirective, ProxyAutoConfig, ProxySetting, Workstation};
 
 /// Proxy and trust, as curl and OpenSSL read them from the environment.
@@ -24,20 +24,56 @@ struct ProxyVariable {
     credentials: Option<(String, String)>,
 }
 
+/// The proxy alone, of any kind.
+pub(super) struct ProxyEnvironment {
+    proxy: Option<Arc<Parent>>,
+    no_proxy: Vec<String>,
+}
+
+impl ProxyEnvironment {
+    /// Reads the same variables for proxy and hosts around it.
+    pub(super) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, CliError> {
+        let proxy = proxy_variable(&variable).map(|(name, value)| {
+            let text = if value.contains("://") { value } else { format!("http://{value}") };
+            let wrong = |error| CliError::usage(format!("the proxy in {name} cannot be used: {error}"));
+            text.parse().map(Arc::new).map_err(wrong)
+        });
+        Ok(Self { proxy: proxy.transpose()?, no_proxy: no_proxy(&variable) })
+    }
+
+    /// How a host is reached.
+    pub(super) fn way(&self, host: &Host) -> crate::net::Way {
+        match &self.proxy {
+            Some(proxy) if !goes_around(&self.no_proxy, &host.to_string()) => {
+                crate::net::Way::Parent(Arc::clone(proxy))
+            }
+            Some(_) | None => crate::net::Way::Direct,
+        }
+    }
+}
+
+fn first_set(variable: impl Fn(&str) -> Option<OsString>, names: &[&'static str]) -> Option<(&'static str, String)> {
+    let set = names.iter().filter_map(|name| Some((*name, variable(name)?)));
+    set.map(|(name, value)| (name, value.to_string_lossy().into_owned())).find(|(_, value)| !value.is_empty())
+}
+
+fn proxy_variable(variable: impl Fn(&str) -> Option<OsString>) -> Option<(&'static str, String)> {
+    first_set(variable, &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+}
+
+fn no_proxy(variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
+    let listed = first_set(variable, &["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default();
+    let hosts = listed.split([',', ' ']).map(str::trim).filter(|host| !host.is_empty());
+    hosts.map(str::to_ascii_lowercase).collect()
+}
+
 impl ClientEnvironment {
     /// Reads `https_proxy`, `HTTPS_PROXY`, `all_proxy`, `ALL_PROXY`; `no_proxy`, `NO_PROXY`; `SSL_CERT_FILE`.
     pub(super) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, CliError> {
-        let first = |names: &[&'static str]| {
-            let set = names.iter().filter_map(|name| Some((*name, variable(name)?)));
-            set.map(|(name, value)| (name, value.to_string_lossy().into_owned())).find(|(_, value)| !value.is_empty())
-        };
-        let proxy = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
-        let proxy = proxy.map(|(name, value)| ProxyVariable::parse(name, &value)).transpose()?;
-        let no_proxy = first(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default();
-        let no_proxy = no_proxy.split([',', ' ']).map(str::trim).filter(|host| !host.is_empty());
+        let proxy = proxy_variable(&variable);
         Ok(Self {
-            proxy,
-            no_proxy: no_proxy.map(str::to_ascii_lowercase).collect(),
+            proxy: proxy.map(|(name, value)| ProxyVariable::parse(name, &value)).transpose()?,
+            no_proxy: no_proxy(&variable),
             roots: variable("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
         })
     }
@@ -94,9 +130,13 @@ impl ProxyAutoConfig for Way {
     fn find_proxy(&self, _: &Url, host: &str) -> Vec<PacDirective> {
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
         let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        let direct = loopback || self.around.iter().any(|entry| covers(entry, &host));
+        let direct = loopback || goes_around(&self.around, &host);
         vec![if direct { PacDirective::Direct } else { PacDirective::Proxy(self.proxy.clone()) }]
     }
+}
+
+fn goes_around(around: &[String], host: &str) -> bool {
+    around.iter().any(|entry| covers(entry, &host.to_ascii_lowercase()))
 }
 
 /// `*` is every host; `okta.com`, `.okta.com` and `*.okta.com` are that domain with all below it, as curl has it.

@@ -13,6 +13,13 @@ pub(super) struct ForgingArgs {
     #[arg(long, value_name = "NAME", default_value = "generic", help_heading = "Certificates")]
     profile: String,
 
+    /// Learn to bypass hosts that cannot be decrypted, as the profile's product does (pan-os, netskope)
+    ///
+    /// A session is undecryptable where its origin asks for a client certificate, or versions and ciphers of TLS do not
+    /// fit. The record says what was learned from which connection. Other profiles learn nothing, and refuse this.
+    #[arg(long, help_heading = "Certificates")]
+    learn: bool,
+
     /// Sign with a CA of your own: its certificate, PEM, with its chain behind it
     #[arg(long, value_name = "FILE", requires = "ca_key", help_heading = "Certificates")]
     ca_cert: Option<PathBuf>,
@@ -54,6 +61,7 @@ impl ForgingArgs {
     /// Says all but where the CA comes from.
     pub(super) fn apply(&self, config: &mut LabConfig) {
         config.profile.clone_from(&self.profile);
+        config.learn = self.learn;
         config.permits.clone_from(&self.permit);
     }
 }

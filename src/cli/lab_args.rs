@@ -85,6 +85,13 @@ pub(super) struct LabArgs {
     #[command(flatten)]
     origins: OriginArgs,
 
+    /// Where it stays open why a client refused a host, pass its next connection there through, once
+    ///
+    /// A client that refuses its first host never gets to the others, whose connections would decide; and one that
+    /// fails past the middlebox too does not fail for the certificate. The record says that it was a probe.
+    #[arg(long, help_heading = "Diagnosis")]
+    probe: bool,
+
     /// Let clients in this network use the proxy, beside this machine; repeatable
     #[arg(long, value_name = "CIDR", value_parser = address::network, help_heading = "Access")]
     allow_client: Vec<IpNet>,
@@ -137,6 +144,7 @@ impl LabArgs {
             on_change: self.on_change,
             allow_clients: self.allow_client.clone(),
             credentials: self.proxy_auth.as_deref().map(Credentials::read).transpose()?,
+            probe: self.probe,
             keylog: self.keylog.clone(),
             grace: self.grace,
             ..LabConfig::default()

@@ -9,6 +9,7 @@ mod bypass;
 mod ca;
 mod client_environment;
 mod completions;
+mod control_args;
 mod enroll;
 mod error;
 mod exec;
@@ -32,6 +33,8 @@ mod token;
 mod traffic;
 mod trial_args;
 mod up;
+mod verify;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -63,7 +66,9 @@ enum Command {
     Audit(Box<audit::Args>),
     Solve(Box<solve::Args>),
     Enroll(enroll::Args),
+    Verify(verify::Args),
     Bypass(bypass::Args),
+    Watch(watch::Args),
     Policy(Box<policy::Args>),
     Ca(ca::Args),
     Completions(completions::Args),
@@ -111,7 +116,9 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Audit(args) => wait_for(audit::audit(*args)),
         Command::Solve(args) => wait_for(solve::run(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
+        Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),
+        Command::Watch(args) => wait_for(watch::watch(args)),
         Command::Policy(args) => policy::policy(*args),
         Command::Ca(args) => ca::ca(args),
         Command::Completions(args) => completions::completions(&args),

@@ -4,14 +4,16 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout as within;
 use url::Url;
 use url::form_urlencoded;
@@ -207,12 +209,7 @@ impl ControlClient {
 }
 
 impl ControlClient {
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&impl Serialize>,
-    ) -> Result<T, ClientError> {
+    pub(super) fn request(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Request<Full<Bytes>> {
         let json = body.map(|body| serde_json::to_vec(body).expect("texts and numbers always have a JSON form"));
         let mut request = Request::new(Full::new(Bytes::from(json.unwrap_or_default())));
         *request.method_mut() = method;
@@ -225,10 +222,42 @@ impl ControlClient {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.extend(self.authorization.clone().map(|value| (header::AUTHORIZATION, value)));
+        request
+    }
 
+    async fn connect(&self) -> Result<TcpStream, ClientError> {
         let stream = within(CONNECT_TIME, TcpStream::connect(&self.authority)).await;
         let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        let stream = stream.map_err(|reason| ClientError::Unreachable { url: self.base.clone(), reason })?;
+        stream.map_err(|reason| ClientError::Unreachable { url: self.base.clone(), reason })
+    }
+
+    /// An answer that goes on: its body, and the task that drives the connection.
+    pub(super) async fn open(&self, request: Request<Full<Bytes>>) -> Result<(Incoming, JoinHandle<()>), ClientError> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.failed(error))?;
+        let driver = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let late = |_| ClientError::Timeout { url: self.base.clone(), limit: ANSWER_TIME };
+        let response = within(ANSWER_TIME, sender.send_request(request)).await.map_err(late)?;
+        let (parts, body) = response.map_err(|error| self.failed(error))?.into_parts();
+        if parts.status.is_success() {
+            return Ok((body, driver));
+        }
+        let collected = within(ANSWER_TIME, Limited::new(body, MAX_ANSWER).collect()).await.map_err(late)?;
+        let collected = collected.map_err(|_| ClientError::NotOurs(self.base.clone()))?.to_bytes();
+        Err(self.problem(&parts.headers, &collected))
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let request = self.request(method, path, body);
+        let stream = self.connect().await?;
         let late = |_| ClientError::Timeout { url: self.base.clone(), limit: ANSWER_TIME };
         within(ANSWER_TIME, self.exchange(stream, request)).await.map_err(late)?
     }
@@ -261,14 +290,18 @@ impl ControlClient {
                 (answered, _) => answered?,
             },
         };
-        let not_ours = || ClientError::NotOurs(self.base.clone());
         if parts.status.is_success() {
-            return serde_json::from_slice(&body).map_err(|_| not_ours());
+            return serde_json::from_slice(&body).map_err(|_| ClientError::NotOurs(self.base.clone()));
         }
-        let is_problem = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
-        match serde_json::from_slice(&body) {
-            Ok(problem) if is_problem => Err(ClientError::Problem(Box::new(problem))),
-            _ => Err(not_ours()),
+        Err(self.problem(&parts.headers, &body))
+    }
+
+    /// What an answer that is no success says.
+    fn problem(&self, headers: &HeaderMap, body: &[u8]) -> ClientError {
+        let is_problem = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
+        match serde_json::from_slice(body) {
+            Ok(problem) if is_problem => ClientError::Problem(Box::new(problem)),
+            _ => ClientError::NotOurs(self.base.clone()),
         }
     }
 

@@ -87,7 +87,7 @@ fn harden(headers: &mut HeaderMap, ward: Ward) {
 impl Ward {
     fn of(path: &str) -> Self {
         match path {
-            "/ca.pem" | "/ca.crt" | "/healthz" | "/readyz" => Self::Open,
+            "/ca.pem" | "/ca.crt" | "/healthz" | "/readyz" | "/openapi.json" => Self::Open,
             "/" => Self::Page,
             _ => Self::Api,
         }

@@ -7,9 +7,12 @@
 mod client;
 mod connections;
 mod events;
+mod follow;
 mod guard;
 mod input;
 mod lab;
+mod metrics;
+mod openapi;
 mod page;
 mod policy;
 mod problem;
@@ -22,6 +25,7 @@ pub mod wire;
 
 pub use client::{ClientError, ControlClient};
 pub use connections::ConnectionFilter;
+pub use follow::{Following, ServerEvent};
 pub use lab::{Lab, LabStatus};
 pub use problem::{Problem, ProblemKind};
 pub use server::{Control, ControlConfig, ControlError, DEFAULT_ADDRESS, RootCertificate};

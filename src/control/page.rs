@@ -22,17 +22,20 @@ const SHOWN_CONNECTIONS: usize = 20;
 /// How many rules the page shows.
 const SHOWN_RULES: usize = 200;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
-    table{border-collapse:collapse;width:100%}\
-    th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-    code{font:.9em ui-monospace,monospace;overflow-wrap:anywhere}\
-    .off{opacity:.5;text-decoration:line-through}\
-    :root{color-scheme:light dark}";
+const STYLE: &str = include_str!("page.css");
 
-/// The one style that the page's policy allows (CSP Level 3, section 2.3.1).
-pub(super) fn style_hash() -> String {
-    let hash = digest::digest(&digest::SHA256, STYLE.as_bytes());
-    format!("sha256-{}", BASE64_STANDARD.encode(hash.as_ref()))
+/// The switches and the list that follows; without it the page shows how things stood when it was loaded.
+const SCRIPT: &str = include_str!("page.js");
+
+/// What the page may load and run (CSP Level 3, section 2.3.1): its own style and script, and answers of this API.
+pub(super) fn content_security_policy() -> String {
+    let hash = |text: &str| BASE64_STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
 }
 
 /// `GET /ca.pem`
@@ -57,12 +60,10 @@ pub(super) async fn page(
 ) -> Answer<Response> {
     aside(move || {
         let html = render(&shared, trusted).unwrap_or_default();
-        let csp = format!(
-            "default-src 'none'; style-src '{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            shared.style_hash
-        );
-        let headers =
-            [(header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (header::CONTENT_SECURITY_POLICY, csp)];
+        let headers = [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+            (header::CONTENT_SECURITY_POLICY, shared.page_csp.clone()),
+        ];
         (headers, html).into_response()
     })
     .await
@@ -89,40 +90,65 @@ fn render(shared: &Shared, trusted: bool) -> Result<String, fmt::Error> {
         not_after = Escaped(&status.ca.not_after),
         sha256 = Escaped(&status.ca.sha256),
     )?;
+    html.push_str(
+        "<form id=\"token\" hidden><h2>Token</h2><p><label>Rules and connections are shown to who has the token: \
+         <input name=\"token\" type=\"password\" autocomplete=\"off\" required></label> <button>Show</button></p></form>\n",
+    );
     if trusted {
-        let policy = shared.policy.current();
-        rules(&mut html, &policy)?;
+        html.push_str("<div id=\"dashboard\">\n");
+        rules(&mut html, &shared.policy.current())?;
         connections(&mut html, &shared.journal.records(true))?;
     } else {
-        html.push_str("<p>Rules and connections are shown to requests that carry the token.</p>\n");
+        html.push_str(
+            "<noscript><p>Rules and connections are shown to requests that carry the token.</p></noscript>\n",
+        );
+        html.push_str("<div id=\"dashboard\" hidden>\n");
+        rules_frame(&mut html, "", "")?;
+        html.push_str("</tbody></table>\n");
+        connections(&mut html, &[])?;
     }
+    html.push_str("</div>\n");
     html.push_str("<h2>API</h2>\n<ul>\n");
-    for path in ["status", "policy", "policy/rules", "decide?host=example.com", "connections", "events"] {
+    for path in ["status", "policy", "policy/rules", "decide?host=example.com", "connections", "events", "har"] {
         writeln!(html, "<li><a href=\"/api/v1/{path}\"><code>/api/v1/{path}</code></a></li>")?;
     }
-    writeln!(html, "</ul>\n<p>version {}</p>\n</body></html>", Escaped(&status.version))?;
+    writeln!(
+        html,
+        "<li><a href=\"/metrics\"><code>/metrics</code></a>\n<li><a href=\"/openapi.json\"><code>/openapi.json</code></a>\n\
+         </ul>\n<p>version {}</p>\n<script>{SCRIPT}</script>\n</body></html>",
+        Escaped(&status.version)
+    )?;
     Ok(html)
 }
 
-fn rules(html: &mut String, policy: &Policy) -> fmt::Result {
+/// The head of the list of rules, which the script fills anew; `no_rules` is an attribute of what is said without any.
+fn rules_frame(html: &mut String, stands: &str, no_rules: &str) -> fmt::Result {
     writeln!(
         html,
-        "<h2>Rules</h2>\n<p>Epoch {}, dialect {}; what no rule matches: {}</p>",
+        "<h2>Rules</h2>\n<p id=\"policy\">{stands}</p>\n\
+         <form id=\"add\" hidden><label>Pattern <input name=\"pattern\" required placeholder=\"*.okta.com\"></label> \
+         <select name=\"action\" aria-label=\"action\"><option>bypass<option>inspect<option>block</select> \
+         <button>Add at the top</button></form>\n<p id=\"said\" role=\"status\"></p>\n\
+         <p id=\"no-rules\"{no_rules}>There are none.</p>\n\
+         <table><thead><tr><th>on<th>id<th>pattern<th>action<th>from<th>hits<th>note<th></tr></thead><tbody id=\"rules\">"
+    )
+}
+
+fn rules(html: &mut String, policy: &Policy) -> fmt::Result {
+    let stands = format!(
+        "Epoch {}, dialect {}; what no rule matches: {}",
         policy.epoch(),
         Escaped(policy.dialect().name()),
         policy.default_action()
-    )?;
+    );
     let all = policy.rules();
-    if all.is_empty() {
-        html.push_str("<p>There are none: <code>middlebox bypass add '*.okta.com'</code> adds one.</p>\n");
-        return Ok(());
-    }
-    html.push_str("<table><tr><th>id<th>pattern<th>action<th>from<th>hits<th>note</tr>\n");
+    rules_frame(html, &stands, if all.is_empty() { "" } else { " hidden" })?;
     for rule in all.iter().take(SHOWN_RULES) {
         writeln!(
             html,
-            "<tr{}><td>{}<td><code>{}</code><td>{}<td>{}<td>{}<td>{}</tr>",
+            "<tr{}><td>{}<td>{}<td><code>{}</code><td>{}<td>{}<td>{}<td>{}<td></tr>",
             if rule.enabled { "" } else { " class=\"off\"" },
+            if rule.enabled { "on" } else { "off" },
             Escaped(&rule.id.to_string()),
             Escaped(rule.pattern.text()),
             rule.action,
@@ -131,34 +157,35 @@ fn rules(html: &mut String, policy: &Policy) -> fmt::Result {
             Escaped(rule.note.as_deref().unwrap_or_default()),
         )?;
     }
-    html.push_str("</table>\n");
+    html.push_str("</tbody></table>\n");
     if all.len() > SHOWN_RULES {
-        writeln!(html, "<p>and {} more</p>", all.len() - SHOWN_RULES)?;
+        writeln!(html, "<noscript><p>and {} more</p></noscript>", all.len() - SHOWN_RULES)?;
     }
     Ok(())
 }
 
 fn connections(html: &mut String, records: &[Arc<ConnectionRecord>]) -> fmt::Result {
-    html.push_str("<h2>Last connections</h2>\n");
-    if records.is_empty() {
-        html.push_str("<p>There have been none.</p>\n");
-        return Ok(());
-    }
-    html.push_str("<table><tr><th>id<th>host<th>decision<th>outcome<th>why</tr>\n");
+    let none = if records.is_empty() { "" } else { " hidden" };
+    writeln!(
+        html,
+        "<h2>Connections <small id=\"live\"></small></h2>\n<p id=\"no-connections\"{none}>There have been none.</p>\n\
+         <table><thead><tr><th>id<th>host<th>decision<th>outcome<th>why<th></tr></thead><tbody id=\"connections\">"
+    )?;
     for record in records.iter().rev().take(SHOWN_CONNECTIONS) {
         let decision = record.decision.as_ref();
         let cause = record.diagnosis.as_ref().map(|diagnosis| format!(" ({})", diagnosis.cause)).unwrap_or_default();
         let outcome = record.outcome.map_or("open", |outcome| outcome.word());
         writeln!(
             html,
-            "<tr><td><a href=\"/api/v1/connections/{id}\">{id}</a><td>{}<td>{}<td>{outcome}{cause}<td>{}</tr>",
+            "<tr><td><a href=\"/api/v1/connections/{id}\">{id}</a><td><code>{}</code><td>{}<td>\
+             <span class=\"{outcome}\">{outcome}{cause}</span><td>{}<td></tr>",
             Escaped(&record.host().unwrap_or_default()),
             decision.map_or("", |facts| facts.action.word()),
             Escaped(decision.map_or("", |facts| &facts.why)),
             id = record.id,
         )?;
     }
-    html.push_str("</table>\n");
+    html.push_str("</tbody></table>\n");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::problem::{Problem, ProblemKind};
 use super::server::Shared;
 use super::wire::{ConnectionCounts, Status};
-use super::{connections, events, guard, page, policy, rehearse};
+use super::{connections, events, guard, metrics, openapi, page, policy, rehearse};
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     let rules = get(policy::rules).post(policy::add).patch(policy::switch_selected).delete(policy::remove_selected);
@@ -22,6 +22,8 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/ca.crt", get(page::ca_der))
         .route("/proxy.pac", get(rehearse::pac))
         .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/readyz", get(readyz))
         .route("/api/v1/status", get(status))
         .route("/api/v1/policy", get(policy::policy).patch(policy::set_default))

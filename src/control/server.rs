@@ -111,7 +111,7 @@ pub(super) struct Shared {
     pub(super) ca: RootCertificate,
     pub(super) ca_status: CaStatus,
     pub(super) lab: Arc<dyn Lab>,
-    pub(super) style_hash: String,
+    pub(super) page_csp: String,
     /// Cancelled when streams have to end.
     pub(super) shutdown: CancellationToken,
 }
@@ -143,7 +143,7 @@ impl Control {
             ca,
             ca_status,
             lab,
-            style_hash: page::style_hash(),
+            page_csp: page::content_security_policy(),
             shutdown: CancellationToken::new(),
         });
         Ok(Self { listener, shared })

@@ -134,11 +134,9 @@ impl Case {
         !matches!(self.refusal.signature, Signature::Alert { .. })
     }
 
-    /// Whether it says anything of the inspection CA: it is about a certificate, and about one that this CA signed.
-    pub(super) fn counts(&self) -> bool {
-        let protocol =
-            matches!(self.refusal.signature, Signature::Alert { number: 47 | 70 | 71 | 109 | 110 | 120, .. });
-        self.audit.by_inspection_ca && !protocol
+    /// Whether it says anything of a certificate at all.
+    pub(super) fn is_about_certificates(&self) -> bool {
+        !matches!(self.refusal.signature, Signature::Alert { number: 47 | 70 | 71 | 109 | 110 | 120, .. })
     }
 }
 
@@ -178,16 +176,7 @@ pub fn diagnose(case: &Case, history: &History) -> Diagnosis {
         candidates.retain(|cause| !matches!(cause, Cause::WrongHost | Cause::Expired));
         evidence.push(format!("past us, the same client accepted the genuine certificate of {host} (connection {id})"));
     }
-    let anyway = history.accepted_anyway(case).filter(|_| candidates.len() > 1);
-    let ca_refuted = if anyway.is_none() { history.refutes_untrusted_ca(case) } else { None };
-    match ca_refuted {
-        _ if anyway.is_some() => {
-            // Nobody is told to go on past a pin.
-            candidates.retain(|cause| *cause != Cause::PinMismatch);
-            let id = anyway.unwrap_or_default();
-            let why = "it was told to go on, or was given the CA";
-            evidence.push(format!("the same process accepted it later (connection {id}): {why}"));
-        }
+    match history.refutes_untrusted_ca(case) {
         Some(why) if candidates == [Cause::UntrustedCa] => {
             // A client that trusts the CA elsewhere and says "unknown CA" here keeps a root list of its own for this host.
             candidates = vec![Cause::PinMismatch];
@@ -305,6 +294,7 @@ fn observation(refusal: &Refusal) -> String {
     };
     let phase = match (refusal.signature, refusal.after_finished) {
         (Signature::Alert { .. }, false) => ", before the client's Finished",
+        (Signature::Alert { .. }, true) => ", after the client's Finished",
         _ => "",
     };
     format!("{}{when}{phase}", refusal.signature.describe())
@@ -366,7 +356,7 @@ mod tests {
 
     fn sighting(host: &str, id: u64) -> Sighting {
         let at = Duration::from_secs(id);
-        Sighting { id, host: host.to_owned(), process: None, opened: at, at }
+        Sighting { id, host: host.to_owned(), process: None, serial: None, opened: at, at }
     }
 
     fn case(refusal: &Refusal, audit: LeafAudit, host: &str, id: u64) -> Case {

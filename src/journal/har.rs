@@ -166,7 +166,8 @@ impl Entry {
     /// A connection of which nothing could be read: what is known is where it went and how it ended.
     fn of_connection(record: &ConnectionRecord) -> Self {
         let target = record.destination.as_ref().map(ToString::to_string).unwrap_or_default();
-        let scheme = if record.via == Some(Via::AbsoluteForm) { "http" } else { "https" };
+        let plain = record.via == Some(Via::AbsoluteForm) || record.outcome == Some(Outcome::Plain);
+        let scheme = if plain { "http" } else { "https" };
         let status = match record.told {
             Some(Told::Status(status) | Told::StatusInside(status)) => Some(status),
             Some(Told::Alert(_) | Told::Reset | Told::Close) | None => None,
@@ -297,7 +298,7 @@ mod tests {
             record.opened = OffsetDateTime::UNIX_EPOCH;
         });
         for (path, status) in [("/a", Some(200)), ("/b", None)] {
-            recording.exchange(Exchange {
+            recording.exchange(|| Exchange {
                 method: "GET".to_owned(),
                 host: "shop.example".to_owned(),
                 path: path.to_owned(),

@@ -3,11 +3,11 @@
 //!
 //! Nothing here reads a clock or a socket: moments are durations since the journal began, and are handed in.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::diagnosis::{Case, diagnose};
-use super::{ClientProcess, Diagnosis, Signature};
+use super::{Cause, ClientProcess, Diagnosis, Signature};
 
 /// What makes two connections the same client's: its device where it names one, else its TLS stack and User-Agent from
 /// one address. Another trust store in the same process has another stack, so the address alone is never enough.
@@ -15,7 +15,7 @@ use super::{ClientProcess, Diagnosis, Signature};
 pub enum ClientKey {
     /// The device that the client named.
     Device(String),
-    /// Address, JA4 and User-Agent.
+    /// Address, stack ([`crate::net::ClientHello::stack`]) and User-Agent.
     Stack(std::net::IpAddr, String, Option<String>),
 }
 
@@ -28,6 +28,8 @@ pub struct Sighting {
     pub host: String,
     /// The program that opened it, where that is known: two programs with one TLS stack may well trust differently.
     pub process: Option<ClientProcess>,
+    /// The serial number of the certificate that the client was shown.
+    pub serial: Option<String>,
     /// When it was opened, since the journal began.
     pub opened: Duration,
     /// When it was accepted or refused.
@@ -60,8 +62,10 @@ pub struct History {
     accepted: HashMap<String, Acceptance>,
     cases: VecDeque<Judged>,
     passed: HashMap<String, u64>,
+    probed: HashSet<String>,
     trusts_inspection_ca: Option<bool>,
-    turned: Option<Duration>,
+    /// When a host was accepted that had been refused just before: something changed then.
+    turns: VecDeque<Duration>,
     knows_48: Option<Sighting>,
 }
 
@@ -70,6 +74,9 @@ pub struct History {
 struct Acceptance {
     first: Sighting,
     last: Sighting,
+    /// It was refused before that: somebody was asked and said "go on", or the client was given the CA, or another
+    /// part of it does not pin. What it says of other hosts is not clear.
+    after_refusal: bool,
 }
 
 /// A refusal with the verdict that stands.
@@ -89,9 +96,6 @@ const MAX_CASES: usize = 64;
 /// after it, somebody may have given it the CA.
 const SETTLES: Duration = Duration::from_secs(60);
 
-/// A connection that one process gave up, and opened anew to the same host within this, was not needed.
-const RETRIES: Duration = Duration::from_secs(10);
-
 impl Sighting {
     fn same_process(&self, other: &Self) -> bool {
         matches!((&self.process, &other.process), (Some(one), Some(two)) if one.pid == two.pid)
@@ -107,20 +111,31 @@ impl History {
     /// The client sent application data over our certificate. Says which earlier verdicts that changes.
     pub fn accepted(&mut self, now: Sighting) -> Vec<Revision> {
         let mut revisions = self.unused_beside(&now);
-        let refused_before = self.cases.iter().any(|judged| {
-            judged.case.seen.host == now.host && !judged.case.seen.is_strange_to(&now) && judged.case.seen.at < now.at
-        });
-        if refused_before {
-            // What it refuses and then accepts, it did not pin: its trust was changed, or somebody said "go on".
-            self.turned = Some(now.at);
+        let refusals = self.cases.iter().map(|judged| &judged.case.seen);
+        let refusals = refusals.filter(|seen| seen.host == now.host && !seen.is_strange_to(&now));
+        let last_refusal = refusals.map(|seen| seen.at).max();
+        let last_acceptance = self.accepted.get(&now.host).map(|acceptance| acceptance.last.at);
+        let refused_before = last_refusal.is_some();
+        if last_refusal > last_acceptance {
+            if self.turns.len() >= MAX_CASES {
+                self.turns.pop_front();
+            }
+            self.turns.push_back(now.at);
         }
         let by = now.id;
+        let mut news = refused_before || !revisions.is_empty();
         if let Some(known) = self.accepted.get_mut(&now.host) {
+            news |= known.last.process != now.process;
             known.last = now;
         } else if self.accepted.len() < MAX_HOSTS {
-            self.accepted.insert(now.host.clone(), Acceptance { first: now.clone(), last: now });
+            news = true;
+            let first = now.clone();
+            self.accepted.insert(now.host.clone(), Acceptance { first, last: now, after_refusal: refused_before });
         }
-        revisions.extend(self.review(by));
+        // Most acceptances say nothing new, and cost next to nothing.
+        if news {
+            revisions.extend(self.review(by));
+        }
         revisions
     }
 
@@ -130,10 +145,10 @@ impl History {
         if let Some(used) = self.used_beside(&case) {
             return (Verdict::Unused(used), Vec::new());
         }
-        if !case.counts() {
+        if !case.is_about_certificates() {
             return (Verdict::Refused(diagnose(&case, self)), Vec::new());
         }
-        if matches!(case.refusal.signature, Signature::Alert { number: 48, .. }) {
+        if case.audit.by_inspection_ca && matches!(case.refusal.signature, Signature::Alert { number: 48, .. }) {
             self.knows_48 = Some(case.seen.clone());
         }
         if self.cases.len() >= MAX_CASES {
@@ -156,6 +171,18 @@ impl History {
         self.review(id)
     }
 
+    /// The refusal of this host that one connection past us would say more about, if there is one: each host is tried
+    /// once. Asked as a connection to it begins, which is then to be passed through.
+    pub fn probe(&mut self, now: &Sighting) -> Option<u64> {
+        let open = |judged: &&Judged| {
+            let seen = &judged.case.seen;
+            judged.verdict.cause == Cause::Ambiguous && seen.host == now.host && !seen.is_strange_to(now)
+        };
+        let id = self.cases.iter().rev().find(open)?.case.seen.id;
+        let first = self.probed.len() < MAX_HOSTS && self.probed.insert(now.host.clone());
+        first.then_some(id)
+    }
+
     /// What is known of the device's trust store from its owner: a lab that put the inspection CA into it, or took
     /// it out, says so. What was refused or accepted under the other trust is forgotten, but for alerts seen, which
     /// tell how this client speaks.
@@ -165,24 +192,26 @@ impl History {
             self.accepted.clear();
             self.cases.clear();
             self.passed.clear();
-            self.turned = None;
+            self.probed.clear();
+            self.turns.clear();
         }
     }
 
-    /// Whether the client has accepted a certificate for this host.
+    /// Whether the client has accepted this very certificate; another program with its TLS stack is another client.
     #[must_use]
-    pub fn has_accepted(&self, host: &str) -> bool {
-        self.accepted.contains_key(host)
+    pub fn has_accepted(&self, now: &Sighting) -> bool {
+        let known = self.accepted.get(&now.host).map(|acceptance| &acceptance.last);
+        known.is_some_and(|last| last.serial.is_some() && last.serial == now.serial && !last.is_strange_to(now))
     }
 
-    /// Earlier refusals, without an alert, of a client that uses another connection to the same host: opened together
-    /// with it, or tried again by the same process at once. Browsers open several and keep one.
+    /// Earlier refusals, without an alert, of a client that uses another connection to the same host, opened before it
+    /// left the first: browsers open several and keep one.
     fn unused_beside(&mut self, now: &Sighting) -> Vec<Revision> {
         let beside = |case: &Case| {
             let seen = &case.seen;
+            // One after the other may as well be two clients of one program, the first of which pins.
             let together = now.opened <= seen.at;
-            let again = seen.same_process(now) && now.at.saturating_sub(seen.at) <= RETRIES;
-            case.is_silent() && seen.host == now.host && !seen.is_strange_to(now) && (together || again)
+            case.is_silent() && seen.host == now.host && !seen.is_strange_to(now) && together
         };
         let (unused, kept): (VecDeque<_>, VecDeque<_>) = self.cases.drain(..).partition(|judged| beside(&judged.case));
         self.cases = kept;
@@ -226,12 +255,12 @@ impl History {
         let seen = &case.seen;
         let speaks = |acceptance: &&Acceptance| {
             let first = &acceptance.first;
-            let other = first.host != seen.host && !first.is_strange_to(seen);
+            let other = first.host != seen.host && !first.is_strange_to(seen) && !acceptance.after_refusal;
             let one_process = first.same_process(seen) || acceptance.last.same_process(seen);
             // An alert 48 says for itself what another process, with another trust store, cannot take back.
             let explains_itself = matches!(case.refusal.signature, Signature::Alert { number: 48, .. });
             let before = first.at <= seen.at && (!explains_itself || one_process || seen.process.is_none());
-            let unturned = self.turned.is_none_or(|turned| turned <= seen.at || first.at < turned);
+            let unturned = !self.turns.iter().any(|turn| seen.at < *turn && *turn <= first.at);
             let soon = first.at.saturating_sub(seen.at) <= SETTLES && !explains_itself;
             other && (before || one_process || (soon && unturned))
         };
@@ -287,24 +316,15 @@ impl History {
         self.passed.get(host).copied()
     }
 
-    /// The later connection over which the very process that refused this host accepted it, if it did.
-    pub(super) fn accepted_anyway(&self, case: &Case) -> Option<u64> {
-        let acceptance = self.accepted.get(&case.seen.host)?;
-        let later = [&acceptance.first, &acceptance.last].into_iter();
-        later.filter(|seen| seen.same_process(&case.seen) && seen.at > case.seen.at).map(|seen| seen.id).next()
-    }
-
     /// How the client took this host on its other connections.
     pub(super) fn pattern(&self, case: &Case) -> Pattern {
         let judged = self.cases.iter().map(|judged| &judged.case);
         let alike = judged.filter(|other| other.seen.host == case.seen.host && !other.seen.is_strange_to(&case.seen));
         let (same, different): (Vec<_>, Vec<_>) =
             alike.partition(|other| other.refusal.signature == case.refusal.signature);
-        if self.accepted_anyway(case).is_some() || !different.is_empty() {
-            Pattern::Mixed
-        } else {
-            Pattern::Equal(same.len())
-        }
+        let accepted = self.accepted.get(&case.seen.host);
+        let accepted = accepted.is_some_and(|acceptance| acceptance.last.same_process(&case.seen));
+        if accepted || !different.is_empty() { Pattern::Mixed } else { Pattern::Equal(same.len()) }
     }
 }
 

@@ -27,7 +27,14 @@ impl Client {
         self.next += 1;
         self.now += Duration::from_secs(1);
         let opened = opened.unwrap_or(self.now);
-        Sighting { id: self.next, host: host.to_owned(), process: self.process.clone(), opened, at: self.now }
+        Sighting {
+            id: self.next,
+            host: host.to_owned(),
+            process: self.process.clone(),
+            serial: None,
+            opened,
+            at: self.now,
+        }
     }
 
     fn refuses(&mut self, host: &str, signature: Signature) -> u64 {
@@ -158,11 +165,14 @@ fn a_client_that_was_given_the_ca_does_not_pin_what_it_refused_before() {
 }
 
 #[test]
-fn a_process_that_goes_on_after_a_warning_did_not_pin() {
+fn what_is_accepted_after_a_warning_says_nothing_of_other_hosts() {
     let mut client = Client::default().process(7);
     let warned = client.refuses("one.example", alert(46));
     client.accepts("one.example");
-    assert_eq!(client.verdict(warned).unwrap().0, Cause::UntrustedCa);
+    let other = client.refuses("two.test", alert(46));
+    for id in [warned, other] {
+        assert_eq!(client.verdict(id).unwrap().0, Cause::Ambiguous);
+    }
 }
 
 #[test]
@@ -199,11 +209,11 @@ fn an_alert_is_a_refusal_whatever_stands_beside_it() {
 }
 
 #[test]
-fn one_after_the_other_is_a_refusal_and_another_program_unless_one_process_tries_again() {
-    for (mut client, refused) in [(Client::default(), true), (Client::default().process(7), false)] {
+fn one_after_the_other_may_be_two_clients_of_one_program() {
+    for mut client in [Client::default(), Client::default().process(7)] {
         let first = client.refuses("site.example", Signature::PoliteClose);
         client.accepts("site.example");
-        assert_eq!(client.verdict(first).is_some(), refused);
+        assert_eq!(client.verdict(first).unwrap().0, Cause::PinMismatch);
     }
 }
 
@@ -217,6 +227,37 @@ fn equal_refusals_raise_and_mixed_ones_lower() {
     assert_eq!(client.verdict(first), Some((Cause::PinMismatch, Confidence::High)));
     client.refuses("pin.example", alert(80));
     assert_eq!(client.verdict(first), Some((Cause::PinMismatch, Confidence::Low)));
+}
+
+#[test]
+fn what_is_open_is_probed_once_and_what_comes_of_it_counts() {
+    let mut client = Client::default();
+    let seen = client.seen("pin.example", None);
+    assert_eq!(client.history.probe(&seen), None, "nothing is open");
+    let open = client.refuses("pin.example", Signature::Cut);
+    let seen = client.seen("pin.example", None);
+    assert_eq!(client.history.probe(&seen), Some(open));
+    assert_eq!(client.history.probe(&seen), None, "once");
+    let revisions = client.history.passed("pin.example", seen.id);
+    client.revise(&revisions);
+    client.accepts("www.other.example");
+    assert_eq!(client.verdict(open), Some((Cause::PinMismatch, Confidence::High)));
+    let Verdict::Refused(diagnosis) = &client.verdicts[&open] else { panic!("it was refused") };
+    assert!(diagnosis.evidence.iter().any(|why| why.starts_with("past us")), "{diagnosis:?}");
+}
+
+#[test]
+fn a_fault_of_ours_is_ruled_out_by_what_is_accepted_past_us() {
+    let mut client = Client::default();
+    let seen = client.seen("pin.example", None);
+    let id = seen.id;
+    let refusal = Refusal { signature: alert(42), after_finished: false, judges_late: false, gap: None };
+    let (verdict, _) = client.history.refused(Case { seen, refusal, audit: LeafAudit { names_host: false, ..SOUND } });
+    client.verdicts.insert(id, verdict);
+    let revisions = client.history.passed("pin.example", 9);
+    client.revise(&revisions);
+    let Verdict::Refused(diagnosis) = &client.verdicts[&id] else { panic!("it was refused") };
+    assert_eq!(diagnosis.candidates, [Cause::UntrustedCa, Cause::PinMismatch]);
 }
 
 #[test]

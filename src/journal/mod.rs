@@ -5,6 +5,7 @@ mod har;
 mod history;
 mod record;
 mod store;
+mod tally;
 mod vocabulary;
 
 pub use diagnosis::{Case, Diagnosis, LeafAudit, Refusal, Signature, alert_name, diagnose};
@@ -15,4 +16,5 @@ pub use record::{
     HandshakeFacts, OriginFacts, Stages, Told, Via,
 };
 pub use store::{Event, Journal, JournalLimits, Live, OwnedSubjects, Pen, Recording};
+pub use tally::Tallied;
 pub use vocabulary::{Cause, Confidence, DecisionKind, Outcome};

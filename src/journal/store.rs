@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::history::{ClientKey, History, Revision, Sighting, Verdict};
 use super::record::micros;
+use super::tally::{Tallied, Tally};
 use super::{Case, ClientFacts, ConnectionRecord, DecisionFacts, End, Exchange, LeafAudit, Outcome, Refusal, Stages};
 
 /// How much the journal keeps.
@@ -61,6 +62,7 @@ struct Inner {
     open: Mutex<HashMap<u64, Arc<Live>>>,
     closed: Mutex<VecDeque<Arc<ConnectionRecord>>>,
     clients: Mutex<Clients>,
+    tally: Tally,
     events: broadcast::Sender<Event>,
 }
 
@@ -162,6 +164,7 @@ impl Journal {
             open: Mutex::default(),
             closed: Mutex::default(),
             clients: Mutex::default(),
+            tally: Tally::default(),
             events: broadcast::channel(1024).0,
         }))
     }
@@ -241,6 +244,12 @@ impl Journal {
         lock(&self.0.open).len()
     }
 
+    /// How many connections have ended how, since the journal began; unlike the records, none is forgotten.
+    #[must_use]
+    pub fn tallied(&self) -> Tallied {
+        self.0.tally.read()
+    }
+
     /// How many connections there have been.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -310,6 +319,7 @@ impl Journal {
         record.stages.closed = Some(micros(live.opened.elapsed()));
         record.outcome.get_or_insert(Outcome::Failed);
         record.end.get_or_insert_with(|| End::middlebox("the connection's task ended early"));
+        self.0.tally.count(&record);
         let record = Arc::new(record);
         open.remove(&live.id);
         if closed.len() >= self.0.limits.records {
@@ -390,15 +400,25 @@ impl Pen {
         micros(at.saturating_duration_since(self.live.opened))
     }
 
-    /// Adds an exchange.
-    pub fn exchange(&self, exchange: Exchange) {
+    /// Adds an exchange, which is described only where the record still has room for it.
+    pub fn exchange(&self, describe: impl FnOnce() -> Exchange) {
         let limit = self.journal.0.limits.exchanges;
         self.note(|record| {
             record.exchange_count += 1;
             if record.exchanges.len() < limit {
-                record.exchanges.push(exchange);
+                // Most connections carry one, and may be idle for long behind it.
+                if record.exchanges.is_empty() {
+                    record.exchanges.reserve_exact(1);
+                }
+                record.exchanges.push(describe());
             }
         });
+    }
+
+    /// Whether the record has room for another exchange.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.note(|record| record.exchanges.len() < self.journal.0.limits.exchanges)
     }
 
     /// The outcome and the end; the first word counts.
@@ -417,12 +437,19 @@ impl Pen {
         self.journal.with_history(&key, |history| self.journal.revise(history.accepted(seen)));
     }
 
-    /// Whether this client has accepted a forged certificate for this host before.
+    /// Whether this client has accepted the certificate that it is about to be shown before.
     #[must_use]
     pub fn has_accepted(&self) -> bool {
         let (key, seen) = self.sighting();
         let clients = lock(&self.journal.0.clients);
-        clients.histories.get(&key).is_some_and(|history| history.has_accepted(&seen.host))
+        clients.histories.get(&key).is_some_and(|history| history.has_accepted(&seen))
+    }
+
+    /// The earlier connection whose verdict this one, passed through, would help to find, if there is one.
+    #[must_use]
+    pub fn probe(&self) -> Option<u64> {
+        let (key, seen) = self.sighting();
+        self.journal.with_history(&key, |history| history.probe(&seen))
     }
 
     /// The client used the genuine certificate of the host, past us.
@@ -479,6 +506,7 @@ impl Pen {
                 id: record.id,
                 host: record.host().unwrap_or_default(),
                 process: record.client.process.clone(),
+                serial: record.forged.as_ref().map(|forged| forged.certificate.serial.clone()),
                 opened: self.live.opened.saturating_duration_since(self.journal.0.began),
                 at,
             };
@@ -509,8 +537,8 @@ fn confidence(record: &ConnectionRecord) -> &'static str {
 }
 
 fn stack_of(record: &ConnectionRecord) -> ClientKey {
-    let ja4 = record.hello.as_ref().map(|hello| hello.ja4.clone()).unwrap_or_default();
-    ClientKey::Stack(record.client.address.ip(), ja4, record.client.user_agent.clone())
+    let stack = record.hello.as_ref().map(|hello| hello.stack.clone()).unwrap_or_default();
+    ClientKey::Stack(record.client.address.ip(), stack, record.client.user_agent.clone())
 }
 
 impl Drop for Recording {

@@ -14,6 +14,9 @@ pub enum LabError {
     /// The profile is not known, or wrong.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The profile's product does not learn bypasses.
+    #[error("the product of the profile `{0}` is not known to learn which hosts to bypass: leave --learn out")]
+    LearnsNothing(String),
     /// The policy is wrong.
     #[error(transparent)]
     Policy(#[from] PolicyError),

@@ -121,10 +121,14 @@ pub struct LabConfig {
     pub own_ports: Vec<SocketAddr>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Where TLS secrets of both legs are appended.
     pub keylog: Option<PathBuf>,
     /// Connections held at once.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long origins may be silent.
     pub limits: Limits,
     /// How much the journal keeps.
@@ -180,8 +184,10 @@ impl Default for LabConfig {
             decide_at: DecideAt::Hello,
             own_ports: Vec::new(),
             pool: false,
+            probe: false,
             keylog: None,
             max_connections: 20_000,
+            learn: false,
             limits: Limits::default(),
             journal: JournalLimits::default(),
             grace: Duration::from_secs(5),
@@ -279,6 +285,9 @@ impl LabConfig {
     /// What of the configuration is wrong, or what of the environment is.
     pub async fn build(self) -> Result<Lab, LabError> {
         let mut profile = Profile::load(&self.profile)?;
+        if self.learn && profile.undecryptable().learning.is_none() {
+            return Err(LabError::LearnsNothing(profile.name().to_owned()));
+        }
         if let Some(highest) = self.client_tls {
             profile = Arc::new(profile.limited_to(highest));
         }
@@ -357,7 +366,9 @@ impl LabConfig {
             client_certs,
             keylog,
             pool: self.pool,
+            probe: self.probe,
             max_connections: self.max_connections,
+            learn: self.learn,
             limits: self.limits,
         };
         let proxy = Proxy::bind(config, Arc::clone(&policy), Arc::clone(&authority), journal.clone()).await?;

@@ -13,7 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::dialled::Link;
-use super::{Destination, Dialled, Host, Names, Overrides, Parent, ParentFault, ParentKind, ParentTls, Way, through};
+use super::{
+    Destination, Dialled, Host, LOOP_HINT, Names, OpenedEnd, Overrides, OwnConnections, Parent, ParentFault,
+    ParentKind, ParentTls, Way, through,
+};
 
 /// Opens connections to destinations: overrides first, then a parent proxy where one is chosen, then the system's
 /// resolver. A destination with an override is where that says, and is reached directly.
@@ -24,6 +27,8 @@ pub struct Dialer {
     routes: Option<Arc<Routes>>,
     /// Ports of this program on this machine.
     own_ports: Arc<[u16]>,
+    /// Where a redirect rule may bring connections back.
+    own: Option<Arc<OwnConnections>>,
     timeout: Duration,
 }
 
@@ -48,6 +53,9 @@ pub enum DialError {
     /// It is this program itself, to which nothing is connected.
     #[error("{0} is a port of this proxy itself")]
     OwnPort(Destination),
+    /// A redirect rule brought the connection back to this program.
+    #[error("the connection to {0} came back to this proxy: {LOOP_HINT}")]
+    CameBack(Destination),
     /// The parent proxy that the destination goes through gives no connection to it.
     #[error("the parent {parent}, asked for {destination}, {fault}")]
     Parent {
@@ -70,7 +78,7 @@ impl Dialer {
     /// A dialer with its overrides and the time limit of one dial, look-up included.
     #[must_use]
     pub fn new(overrides: Arc<Overrides>, timeout: Duration) -> Self {
-        Self { overrides, names: Names::system(), routes: None, own_ports: Arc::new([]), timeout }
+        Self { overrides, names: Names::system(), routes: None, own_ports: Arc::new([]), own: None, timeout }
     }
 
     /// Looks names up in another way.
@@ -91,6 +99,13 @@ impl Dialer {
     #[must_use]
     pub fn avoiding(mut self, own_ports: impl IntoIterator<Item = u16>) -> Self {
         self.own_ports = own_ports.into_iter().collect();
+        self
+    }
+
+    /// Notices connections that a redirect rule brings back to this program.
+    #[must_use]
+    pub fn noticing(mut self, own: Arc<OwnConnections>) -> Self {
+        self.own = Some(own);
         self
     }
 
@@ -154,14 +169,14 @@ impl Dialer {
     /// # Errors
     /// The last failure, or the time limit.
     pub async fn connect(&self, destination: &Destination) -> Result<TcpStream, DialError> {
-        self.tcp(destination).await.map(|(stream, _)| stream)
+        self.tcp(destination).await.map(|(stream, ..)| stream)
     }
 
     async fn direct(&self, destination: &Destination) -> Result<Dialled, DialError> {
-        self.tcp(destination).await.map(|(stream, peer)| Dialled::direct(stream, peer))
+        self.tcp(destination).await.map(|(stream, peer, own)| Dialled::direct(stream, peer, own))
     }
 
-    async fn tcp(&self, destination: &Destination) -> Result<(TcpStream, SocketAddr), DialError> {
+    async fn tcp(&self, destination: &Destination) -> Result<(TcpStream, SocketAddr, Option<OpenedEnd>), DialError> {
         let deadline = Instant::now() + self.timeout;
         let attempt = async {
             let addresses = self.resolve(destination).await?;
@@ -180,7 +195,11 @@ impl Dialer {
         }
         // Without it a small request waits for the peer's delayed acknowledgement, some 40 ms.
         let _ = stream.set_nodelay(true);
-        Ok((stream, peer))
+        let own = match (&self.own, stream.local_addr()) {
+            (Some(own), Ok(local)) => Some(own.opened(local).ok_or_else(|| DialError::CameBack(destination.clone()))?),
+            _ => None,
+        };
+        Ok((stream, peer, own))
     }
 
     /// Through a parent; the time limit of a dial counts for all of it.
@@ -193,7 +212,9 @@ impl Dialer {
         let deadline = Instant::now() + self.timeout;
         let opened = timeout_at(deadline, Box::pin(self.open_by_parent(&parent, destination, forwarding))).await;
         match opened.unwrap_or(Err(ParentFault::Timeout(self.timeout))) {
-            Ok((link, peer, ahead)) => Ok(Dialled::by_parent(link, peer, Way::Parent(parent), ahead, forwarding)),
+            Ok((link, own, peer, ahead)) => {
+                Ok(Dialled::by_parent((link, own), peer, Way::Parent(parent), ahead, forwarding))
+            }
             Err(fault) => Err(DialError::Parent { parent, destination: destination.clone(), fault }),
         }
     }
@@ -203,15 +224,15 @@ impl Dialer {
         parent: &Parent,
         destination: &Destination,
         forwarding: bool,
-    ) -> Result<(Link, SocketAddr, Bytes), ParentFault> {
+    ) -> Result<(Link, Option<OpenedEnd>, SocketAddr, Bytes), ParentFault> {
         let reached = self.tcp(parent.at()).await;
-        let (stream, peer) = reached.map_err(|error| ParentFault::Unreachable(Box::new(error)))?;
+        let (stream, peer, own) = reached.map_err(|error| ParentFault::Unreachable(Box::new(error)))?;
         let mut link = match (parent.kind(), &self.routes) {
             (ParentKind::Https, Some(routes)) => routes.tls.wrap(stream, parent).await?,
             _ => Link::Tcp(stream),
         };
         let ahead = if forwarding { Bytes::new() } else { through::ask(&mut link, parent, destination).await? };
-        Ok((link, peer, ahead))
+        Ok((link, own, peer, ahead))
     }
 }
 

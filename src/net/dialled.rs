@@ -3,25 +3,43 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Way, read_some};
+use super::{OpenedEnd, Way, poll_gulp, read_some};
 
 /// A stream to a destination: a TCP connection, or a tunnel through a parent proxy, that may have TLS around it and
 /// bytes in it that were read already.
 #[derive(Debug)]
 pub struct Dialled {
     link: Link,
-    /// What the parent sent behind its answer; it is read first.
+    /// What was read already: what the parent sent behind its answer, or more than was asked for.
     ahead: Bytes,
+    /// Whether the last read filled its buffer.
+    full: bool,
     peer: SocketAddr,
     by: Way,
     forwarding: bool,
+    /// Where connections may come back.
+    own: Option<OpenedEnd>,
+}
+
+/// Tells whether a connection has come back, also after it was given away.
+#[derive(Clone, Debug)]
+pub struct CameBack(Option<Arc<AtomicBool>>);
+
+impl CameBack {
+    /// Whether it has, by now.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.0.as_ref().is_some_and(|came_back| came_back.load(Ordering::Relaxed))
+    }
 }
 
 /// What carries the bytes.
@@ -34,13 +52,34 @@ pub(super) enum Link {
 
 impl Dialled {
     /// A connection to the destination itself.
-    pub(super) fn direct(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { link: Link::Tcp(stream), ahead: Bytes::new(), peer, by: Way::Direct, forwarding: false }
+    pub(super) fn direct(stream: TcpStream, peer: SocketAddr, own: Option<OpenedEnd>) -> Self {
+        Self {
+            link: Link::Tcp(stream),
+            ahead: Bytes::new(),
+            full: false,
+            peer,
+            by: Way::Direct,
+            forwarding: false,
+            own,
+        }
     }
 
     /// A tunnel through a parent, or, `forwarding`, the connection to the parent itself.
-    pub(super) fn by_parent(link: Link, peer: SocketAddr, by: Way, ahead: Bytes, forwarding: bool) -> Self {
-        Self { link, ahead, peer, by, forwarding }
+    pub(super) fn by_parent(
+        (link, own): (Link, Option<OpenedEnd>),
+        peer: SocketAddr,
+        by: Way,
+        ahead: Bytes,
+        forwarding: bool,
+    ) -> Self {
+        Self { link, ahead, full: false, peer, by, forwarding, own }
+    }
+
+    /// Whether the connection has come back to this program (see [`OwnConnections`](super::OwnConnections)), as far as
+    /// is known when it is asked.
+    #[must_use]
+    pub fn came_back(&self) -> CameBack {
+        CameBack(self.own.as_ref().map(OpenedEnd::came_back))
     }
 
     /// The address at the other end of the TCP connection: the destination's, or the parent's.
@@ -98,7 +137,10 @@ impl AsyncRead for Dialled {
             }
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.link).poll_read(cx, buf)
+        let Self { link, ahead, full, .. } = &mut *self;
+        let more = ready!(poll_gulp(link, cx, buf, full))?;
+        *ahead = more.into();
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -33,6 +33,10 @@ pub struct ClientHello {
     /// The JA4 fingerprint of the client's TLS stack. GREASE is left out of the signature algorithms too: clients
     /// that put it there (Chromium) would otherwise change their fingerprint with every connection.
     pub ja4: String,
+    /// The same without what one stack sends in some connections only: a session to resume, early data, padding, and a
+    /// name, which an address has not. This tells stacks apart where connections are to be put together.
+    #[serde(skip)]
+    pub stack: String,
     /// Whether an earlier session is offered for resumption; a client that resumes does not look at a certificate.
     pub resumes: bool,
     /// Whether a record size limit is offered (RFC 8449). Of the common libraries GnuTLS and NSS offer one.
@@ -155,17 +159,20 @@ impl<'a> Fields<'a> {
             sni: self.sni.map(|name| String::from_utf8_lossy(name).into_owned()),
             alpn: self.alpn.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
             versions: versions.iter().filter_map(|version| version_name(*version)).collect(),
-            ja4: self.ja4(),
+            ja4: self.ja4(|_| true),
+            stack: self.ja4(|extension| !matches!(extension, SERVER_NAME | PADDING | PRE_SHARED_KEY | EARLY_DATA)),
             resumes: self.session_ticket || self.pre_shared_key,
             record_size_limit: self.extensions.contains(&28),
             size,
         }
     }
 
-    /// JA4 as published by FoxIO: the TCP form, with GREASE (RFC 8701) left out everywhere.
-    fn ja4(&self) -> String {
+    /// JA4 as published by FoxIO: the TCP form, with GREASE (RFC 8701) left out everywhere, of the extensions that are
+    /// wanted.
+    fn ja4(&self, wanted: impl Fn(u16) -> bool) -> String {
         let plain = |numbers: &[u16]| numbers.iter().copied().filter(|n| !is_grease(*n)).collect::<Vec<_>>();
         let (mut ciphers, mut extensions) = (plain(&self.ciphers), plain(&self.extensions));
+        extensions.retain(|extension| wanted(*extension));
         let version = plain(&self.versions).into_iter().max().unwrap_or(self.legacy_version);
         let version = match version {
             0x0304 => "13",
@@ -175,7 +182,7 @@ impl<'a> Fields<'a> {
             0x0300 => "s3",
             _ => "00",
         };
-        let sni = if self.extensions.contains(&0) { 'd' } else { 'i' };
+        let sni = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
         let mut text = format!("t{version}{sni}{:02}{:02}", ciphers.len().min(99), extensions.len().min(99));
         text.push_str(&alpn_mark(self.alpn.iter().copied().find(|name| !is_grease_alpn(name))));
         ciphers.sort_unstable();
@@ -190,6 +197,12 @@ impl<'a> Fields<'a> {
         format!("{text}_{}_{}", short_hash(&hex_list(&ciphers)), short_hash(&of_extensions))
     }
 }
+
+/// Numbers of extensions (RFC 6066, 7685, 8446).
+const SERVER_NAME: u16 = 0;
+const PADDING: u16 = 21;
+const PRE_SHARED_KEY: u16 = 41;
+const EARLY_DATA: u16 = 42;
 
 fn server_name(mut data: Input<'_>) -> Option<&[u8]> {
     let mut names = Input(data.vector16()?);
@@ -357,7 +370,20 @@ mod tests {
             signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
             ..Fields::default()
         };
-        assert_eq!(fields.ja4(), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(fields.ja4(|_| true), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn a_stack_is_the_same_with_and_without_a_session_a_name_and_padding() {
+        let stack = |extensions: &[u16]| {
+            let fields = Fields { ciphers: vec![0x1301], extensions: extensions.to_vec(), ..Fields::default() };
+            let hello = fields.into_hello(0);
+            (hello.stack, hello.ja4)
+        };
+        let (full, resuming) = (stack(&[0, 43, 51, 45]), stack(&[0, 43, 51, 45, 21, 42, 41]));
+        assert_eq!((&full.0, full.1 == resuming.1), (&resuming.0, false));
+        assert_eq!(stack(&[43, 51, 45]).0, full.0);
+        assert_ne!(stack(&[43, 51]).0, full.0);
     }
 
     #[test]

@@ -45,11 +45,43 @@ pub enum WireEnd {
     Reset,
 }
 
+/// An encrypted alert with the padding that some clients add (Java's has 16 bytes).
+const LONGEST_ALERT: u16 = 40;
+
 impl Trace {
     /// The first plaintext alert after our flight: level, description.
     #[must_use]
     pub fn plain_alert(&self) -> Option<(u8, u8)> {
         self.after_flight.iter().find_map(|record| record.alert)
+    }
+
+    /// Whether the client's Finished came before the last of its records, as an alert right behind it does.
+    #[must_use]
+    pub fn is_past_finished(&self) -> bool {
+        let count = |content: u8| self.after_flight.iter().filter(|record| record.content == content).count();
+        if self.is_1_2() {
+            let change = self.after_flight.iter().position(|record| record.content == 20);
+            return change.is_some_and(|at| self.after_flight[at + 1..].iter().any(|record| record.content == 22));
+        }
+        count(23) > 1
+    }
+
+    /// In TLS 1.2 the client's key exchange comes before its ChangeCipherSpec; in 1.3 nothing does.
+    fn is_1_2(&self) -> bool {
+        let first = |content: u8| self.after_flight.iter().position(|record| record.content == content);
+        match (first(22), first(20)) {
+            (Some(handshake), Some(change)) => handshake < change,
+            (handshake, _) => handshake.is_some(),
+        }
+    }
+
+    /// Whether the client sent application data, as far as encrypted records tell: of a tunnel between two others. In
+    /// TLS 1.3 its Finished looks like data, and so does an alert, which is shorter than any request.
+    #[must_use]
+    pub fn carried_data(&self) -> bool {
+        let is_1_2 = self.is_1_2();
+        let data = self.after_flight.iter().filter(|record| record.content == 23);
+        data.skip(usize::from(!is_1_2)).any(|record| is_1_2 || record.length > LONGEST_ALERT)
     }
 }
 
@@ -139,15 +171,20 @@ impl State {
 #[derive(Debug)]
 pub struct Tap<S> {
     inner: S,
-    handle: TapHandle,
-    on: bool,
+    /// Given back once the tap is off.
+    handle: Option<TapHandle>,
 }
 
 impl<S> Tap<S> {
     /// Puts a tap on a stream.
     pub fn new(inner: S) -> (Self, TapHandle) {
         let handle = TapHandle::default();
-        (Self { inner, handle: handle.clone(), on: true }, handle)
+        (Self { inner, handle: Some(handle.clone()) }, handle)
+    }
+
+    /// The stream below, without the tap.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 
     /// The stream below.
@@ -156,13 +193,13 @@ impl<S> Tap<S> {
     }
 
     fn note(&mut self, note: impl FnOnce(&mut State)) {
-        if self.on {
-            let mut state = self.handle.state();
-            if state.off {
-                self.on = false;
-            } else {
-                note(&mut state);
-            }
+        let Some(handle) = &self.handle else { return };
+        let mut state = handle.state();
+        if state.off {
+            drop(state);
+            self.handle = None;
+        } else {
+            note(&mut state);
         }
     }
 }
@@ -172,7 +209,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         let before = buf.filled().len();
         let asked = buf.remaining() > 0;
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if self.on {
+        if self.handle.is_some() {
             match &result {
                 Ok(()) if asked && buf.filled().len() == before => self.note(|state| state.ended(WireEnd::Fin)),
                 Ok(()) => self.note(|state| state.received(&buf.filled()[before..])),
@@ -215,7 +252,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
 
 impl<S> Tap<S> {
     fn wrote(&mut self, result: &Poll<io::Result<usize>>) {
-        if self.on
+        if self.handle.is_some()
             && let Poll::Ready(Ok(count)) = result
             && *count > 0
         {
@@ -254,6 +291,31 @@ mod tests {
         assert_eq!(trace.after_flight[0], Record { content: 20, length: 1, alert: None });
         assert_eq!(trace.plain_alert(), Some((1, 46)));
         assert_eq!(trace.end, Some(WireEnd::Fin));
+    }
+
+    #[test]
+    fn an_alert_behind_the_finished_is_told_from_one_in_its_place() {
+        let past = |records: &[(u8, u16)]| {
+            let record = |&(content, length): &(u8, u16)| Record { content, length, alert: None };
+            Trace { after_flight: records.iter().map(record).collect(), ..Trace::default() }.is_past_finished()
+        };
+        assert!(past(&[(20, 1), (23, 53), (23, 19)]) && past(&[(22, 37), (20, 1), (22, 40), (21, 26)]));
+        assert!(!past(&[(20, 1), (23, 19)]) && !past(&[(21, 2)]) && !past(&[(20, 1), (21, 2)]) && !past(&[]));
+        assert!(!past(&[(22, 37), (20, 1), (21, 26)]));
+    }
+
+    #[test]
+    fn data_is_told_from_the_end_of_a_handshake_and_from_alerts() {
+        let carried = |records: &[(u8, u16)]| {
+            let record = |&(content, length): &(u8, u16)| Record { content, length, alert: None };
+            Trace { after_flight: records.iter().map(record).collect(), ..Trace::default() }.carried_data()
+        };
+        assert!(carried(&[(20, 1), (23, 53), (23, 120)]), "TLS 1.3");
+        assert!(!carried(&[(20, 1), (23, 53)]) && !carried(&[(20, 1), (23, 69), (23, 35), (23, 19)]));
+        assert!(carried(&[(20, 1), (22, 300), (23, 53), (23, 120)]), "after a HelloRetryRequest");
+        assert!(!carried(&[(20, 1), (22, 300), (23, 53)]));
+        assert!(carried(&[(22, 37), (20, 1), (22, 40), (23, 30)]), "TLS 1.2");
+        assert!(!carried(&[(22, 37), (20, 1), (22, 40), (21, 26)]) && !carried(&[]));
     }
 
     #[tokio::test]

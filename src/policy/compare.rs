@@ -45,11 +45,16 @@ pub struct Treatment {
 /// still differ, but hardly by what one of their entries says.
 #[must_use]
 pub fn compare(first: &Policy, second: &Policy) -> Vec<Contrast> {
+    gather(differences(first, second))
+}
+
+/// Puts differences together by what decides on both sides.
+pub(super) fn gather(differences: impl IntoIterator<Item = Difference>) -> Vec<Contrast> {
     type Key = (Action, Option<RuleId>, Action, Option<RuleId>);
     let mut contrasts: Vec<Contrast> = Vec::new();
     let mut places: HashMap<Key, usize> = HashMap::new();
     let id = |decision: &Decision| decision.rule.as_ref().map(|rule| rule.id.clone());
-    for Difference { question, first, second } in differences(first, second) {
+    for Difference { question, first, second } in differences {
         let key = (first.action, id(&first), second.action, id(&second));
         let place = *places.entry(key).or_insert_with(|| {
             let (first, second) = (Treatment::of(first), Treatment::of(second));

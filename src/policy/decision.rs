@@ -150,6 +150,8 @@ pub(super) enum Reason {
         pattern: Arc<str>,
         subject: Option<Subject>,
     },
+    /// What a PAC script said; a clause.
+    Script(Arc<str>),
     /// A rule that takes away from the others.
     Subtracted {
         id: RuleId,
@@ -260,6 +262,7 @@ impl fmt::Display for Why {
             (Reason::Default(action), None) => write!(f, "no rule matches; the default is {action}"),
             (Reason::Default(action), Some(_)) => write!(f, "no other rule matches; the default is {action}"),
             (Reason::BuiltIn(clause), _) => f.write_str(clause),
+            (Reason::Script(clause), _) => f.write_str(clause),
             (Reason::Subtracted { id, pattern, subject }, _) => {
                 write!(f, "`{pattern}` (rule {id}) takes ")?;
                 match subject {

@@ -6,6 +6,7 @@ use super::Action;
 use super::dialects::Dialect;
 use super::formats::{self, Format};
 use super::rule::{Rule, RuleId, Source};
+use crate::pac::PacScript;
 use crate::source::{Document, PlaceError};
 
 /// A policy file, understood.
@@ -15,7 +16,12 @@ pub(super) struct PolicyFile {
     pub(super) default: Option<Action>,
     /// Its rules. Those without an id of their own have no number yet.
     pub(super) rules: Vec<Arc<Rule>>,
+    /// A PAC script, which decides in place of rules.
+    pub(super) script: Option<PacScript>,
 }
+
+/// So many of the things that a file holds beside its rules are told.
+const SHOWN: usize = 20;
 
 impl PolicyFile {
     /// Reads the document; a dialect chosen elsewhere goes before the file's own. A policy in force has no holes, so an
@@ -23,6 +29,16 @@ impl PolicyFile {
     pub(super) fn read(document: &Document, chosen: Option<Dialect>) -> Result<Self, PlaceError> {
         let list = formats::read(document, None)?;
         let reads = list.dialect_or(chosen);
+        if let Some(other) = chosen.filter(|chosen| *chosen != reads) {
+            let help = Some("leave the dialect out".to_owned());
+            return Err(document.error(0..0, format!("a PAC file is a script, which {other} does not read"), help));
+        }
+        for aside in list.aside.iter().take(SHOWN) {
+            tracing::warn!("set aside {}: {}", list.locate(aside.place), aside.what);
+        }
+        if let Some(more) = list.aside.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            tracing::warn!("set aside {more} more things that are no bypass rules");
+        }
         let mut rules = Vec::with_capacity(list.entries.len());
         for entry in &list.entries {
             let own = if chosen.is_some() { reads } else { entry.dialect().unwrap_or(reads) };
@@ -32,7 +48,7 @@ impl PolicyFile {
             let id = named.and_then(|name| RuleId::chosen(name).ok()).unwrap_or(RuleId::UNNUMBERED);
             rules.push(Arc::new(Rule::of_entry(id, pattern, entry, Source::File)));
         }
-        Ok(Self { dialect: list.dialect, default: list.default, rules })
+        Ok(Self { dialect: list.dialect, default: list.default, rules, script: list.script })
     }
 }
 

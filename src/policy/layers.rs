@@ -10,6 +10,7 @@ use super::matcher::Matcher;
 use super::pattern::{PatternError, PatternPorts};
 use super::rule::{Rule, RuleId, RuleIdError, RuleSpec, Source};
 use super::{Action, NamesByAddress, Policy};
+use crate::pac::PacScript;
 
 /// Everything from which the policy in force is built. Cloned for each change, so that one that fails leaves no trace.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Layers {
     next_id: u64,
     /// The addresses that names are known to have.
     pub(super) names: Arc<NamesByAddress>,
+    /// The PAC script that the file is.
+    pub(super) script: Option<PacScript>,
 }
 
 /// One rule with what was done to it while running.
@@ -109,6 +112,7 @@ impl Layers {
             entries: Vec::new(),
             next_id: 1,
             names: Arc::default(),
+            script: None,
         }
     }
 
@@ -133,7 +137,8 @@ impl Layers {
     pub(super) fn compile(&self, epoch: u64) -> Policy {
         let policy = Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect());
         let chosen = self.live_default.or(self.chosen_default).or(self.file_default);
-        Policy { names: Arc::clone(&self.names), ..policy.with_default_assumed(chosen.is_none()) }
+        let policy = policy.with_default_assumed(chosen.is_none());
+        Policy { names: Arc::clone(&self.names), script: self.script.clone(), ..policy }
     }
 
     /// Builds a rule of the live layer or the command line.
@@ -189,6 +194,7 @@ impl Layers {
             self.dialect = dialect;
         }
         self.file_default = file.default;
+        self.script = file.script;
 
         let old = std::mem::take(&mut self.entries);
         let mut known: HashMap<Likeness, VecDeque<&Entry>> = HashMap::new();

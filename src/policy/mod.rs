@@ -8,6 +8,7 @@ mod change;
 mod check;
 mod compare;
 mod condition;
+mod convert;
 mod decision;
 mod dialects;
 mod entry;
@@ -45,6 +46,7 @@ pub use check::{
 };
 pub use compare::{Contrast, Treatment, compare};
 pub use condition::{Network, NetworkError, Ports, PortsError};
+pub use convert::{Conversion, ConvertError, LeftOut as NotConverted, convert, usual_format};
 pub use decision::{Asked, Decision, MatchedRule, Need, Sni, Subject, SubjectKind, Subjects, Why};
 pub use dialects::{Dialect, Limits, Order, UnknownDialect};
 pub use explain::{Explained, Explanation, Verdict};
@@ -67,6 +69,7 @@ use index::Index;
 use matcher::Matcher;
 
 use crate::net::Host;
+use crate::pac::PacScript;
 
 /// A compiled policy: the ordered rules, with a default for what none of them matches.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ pub struct Policy {
     live: bool,
     /// Names by the addresses that they are known to have.
     names: Arc<NamesByAddress>,
+    /// A PAC script, which decides in place of the rules where the dialect is PAC.
+    script: Option<PacScript>,
     epoch: u64,
 }
 
@@ -123,7 +128,7 @@ impl Policy {
             |pattern: &Pattern| !matches!(pattern.matcher, Matcher::Never(_)) || !pattern.doubts().is_empty();
         let live = rules.iter().any(|rule| can_match(&rule.pattern));
         let names = Arc::default();
-        Self { dialect, default, default_assumed: false, rules, ranks, index, mixed, live, names, epoch }
+        Self { dialect, default, default_assumed: false, rules, ranks, index, mixed, live, names, script: None, epoch }
     }
 
     /// Decides with what is known, or says what it needs to know.
@@ -187,6 +192,15 @@ impl Policy {
         Self { names: Arc::new(NamesByAddress::of(known)), ..self }
     }
 
+    pub(crate) fn with_script(self, script: Option<PacScript>) -> Self {
+        Self { script, ..self }
+    }
+
+    /// The PAC script that decides in place of rules.
+    fn script(&self) -> Option<&PacScript> {
+        self.script.as_ref()
+    }
+
     /// The number that grows by one with each change.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -234,6 +248,15 @@ impl Policy {
     /// The names that are known to have this address.
     fn names_of(&self, address: IpAddr) -> Option<&[Arc<str>]> {
         self.names.0.get(&address).map(Vec::as_slice)
+    }
+
+    /// The addresses that this name is known to have.
+    fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        let is_it = |names: &[Arc<str>]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let mut addresses: Vec<_> =
+            self.names.0.iter().filter(|(_, names)| is_it(names)).map(|(address, _)| *address).collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     fn knows_addresses(&self) -> bool {

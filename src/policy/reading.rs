@@ -24,6 +24,7 @@ use super::pattern::PatternError;
 use super::rule::{Rule, RuleId, RuleSpec, Source};
 use super::standing::Standing;
 use super::{Action, Policy};
+use crate::pac::PacScript;
 
 /// A list of entries, read in one dialect. Entries that the product refuses are no rules of the policy.
 #[derive(Debug)]
@@ -116,6 +117,14 @@ impl Reading {
         }
         let policy = Policy::compile(1, dialect, default.unwrap_or(dialect.default_action()), rules);
         Self { policy: policy.with_default_assumed(default.is_none()), rejected }
+    }
+}
+
+impl Reading {
+    /// The same, with a PAC script that decides in place of entries.
+    #[must_use]
+    pub fn with_script(self, script: Option<PacScript>) -> Self {
+        Self { policy: self.policy.with_script(script), ..self }
     }
 }
 

@@ -18,6 +18,7 @@ use super::layers::{Layers, RuleRefused};
 use super::pattern::PatternError;
 use super::rule::{Rule, RuleIdError, RuleSpec, RuleView, Source};
 use super::{Action, NamesByAddress, Policy, save};
+use crate::pac::PacScript;
 use crate::source::{Document, DocumentError};
 
 /// Holds the policy in force. Decisions read it without a lock; changes are made one after the other.
@@ -256,7 +257,8 @@ impl PolicyStore {
         let changed = !same_rules
             || old.default_action() != layers.default()
             || old.dialect() != layers.dialect
-            || old.names != layers.names;
+            || old.names != layers.names
+            || old.script.as_ref().map(PacScript::text) != layers.script.as_ref().map(PacScript::text);
         let epoch = old.epoch() + u64::from(changed);
         let untouched = !changed && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new));
         if !untouched {

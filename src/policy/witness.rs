@@ -36,11 +36,14 @@ pub struct Difference {
 /// Hosts that the two policies treat differently. Each is decided under both, so each one really differs; they come in
 /// the order of the entries that they are made from, those of the first policy before those of the second.
 pub fn differences<'p>(first: &'p Policy, second: &'p Policy) -> impl Iterator<Item = Difference> + 'p {
-    witnesses([first, second]).filter_map(|question| {
-        let subjects = question.subjects();
-        let (first, second) = (first.rehearse(&subjects), second.rehearse(&subjects));
-        (first.action != second.action).then_some(Difference { question, first, second })
-    })
+    witnesses([first, second]).filter_map(|question| difference(first, second, question))
+}
+
+/// The question, where the two policies answer it differently.
+pub(super) fn difference(first: &Policy, second: &Policy, question: Question) -> Option<Difference> {
+    let subjects = question.subjects();
+    let (first, second) = (first.rehearse(&subjects), second.rehearse(&subjects));
+    (first.action != second.action).then_some(Difference { question, first, second })
 }
 
 /// The hosts, each once, that say something about the entries of these policies.

@@ -19,7 +19,7 @@ use super::{DecideAt, Shared, intercept};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
-use crate::net::{ClientHello, Destination, DialError, Dialled, Host};
+use crate::net::{ClientHello, Destination, DialError, Dialled, Host, LOOP_HINT, Tap};
 use crate::policy::{Action, Asked, Decision, Need, Sni, Subjects};
 
 /// Notes where a client wants to go.
@@ -85,7 +85,7 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
     match peeked {
         Peeked::Tls(hello) => {
             recording.note(|record| record.hello = Some((*hello).clone()));
-            Box::pin(tls(shared, client, recording, inbound, &hello)).await;
+            Box::pin(tls(shared, client, recording, inbound, hello)).await;
         }
         Peeked::NotTls(why) => {
             if let Some(why) = why {
@@ -105,36 +105,90 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
     }
 }
 
-async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound, hello: &ClientHello) {
+async fn tls(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    inbound: &Inbound,
+    hello: Box<ClientHello>,
+) {
     if let (Some(sni), Some(asked)) = (&hello.sni, inbound.destination.host.name())
         && !sni.eq_ignore_ascii_case(asked)
     {
         recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
     }
-    match Box::pin(decide(shared, recording, inbound, Some(hello))).await {
+    let action = Box::pin(decide(shared, recording, inbound, Some(&hello))).await;
+    if action == Action::Inspect
+        && shared.config.probe
+        && let Some(open) = recording.probe()
+    {
+        return Box::pin(probe(shared, client, recording, inbound, open)).await;
+    }
+    match action {
         Action::Block => {
             let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
-            client.linger().await;
+            Box::pin(client.linger()).await;
         }
         Action::Bypass => {
-            let origin = tokio::select! {
-                origin = dial(shared, &inbound.destination) => origin,
-                () = client.left() => {
-                    return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
-                }
-                () = recording.live().kill.cancelled() => return killed(client, recording),
-            };
-            let origin = match origin {
-                Ok(origin) => origin,
-                Err(error) => return fail_unreached(shared, client, recording, &error),
-            };
-            note_origin_address(recording, &origin);
-            recording.finish(Outcome::Bypassed, through(shared, recording, client, origin).await);
+            drop(hello);
+            Box::pin(bypass(shared, client, recording, inbound)).await;
         }
-        Action::Inspect => Box::pin(intercept::run(shared, client, recording, inbound, hello)).await,
+        Action::Inspect => {
+            shared.owners.ask(recording);
+            Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
+        }
     }
+}
+
+/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate:
+/// that of the connection `open` left more than one cause.
+async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbound: &Inbound, open: u64) {
+    recording.note(|record| {
+        let why = format!("probe: bypassed once, because connection {open} left open why the client refused");
+        record.notes.push(why.clone());
+        if let Some(decision) = &mut record.decision {
+            (decision.action, decision.why) = (DecisionKind::Bypass, why);
+        }
+    });
+    let origin = match dial(shared, &inbound.destination).await {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    let (mut client, tap) = Tap::new(client);
+    let mut origin = origin;
+    let Ended { end, clean } =
+        Box::pin(tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin)).await;
+    if tap.trace().carried_data() {
+        recording.note(|record| record.notes.push("probe: the client used the genuine certificate".to_owned()));
+        recording.passed();
+    } else {
+        recording.note(|record| record.notes.push("probe: the client sent no request past us either".to_owned()));
+    }
+    recording.finish(Outcome::Bypassed, end);
+    if !clean {
+        client.into_inner().reset();
+        origin.reset();
+    }
+}
+
+/// Passes a client's TLS through to its destination.
+pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+    let origin = tokio::select! {
+        origin = Box::pin(dial(shared, &inbound.destination)) => origin,
+        () = client.left() => {
+            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+        }
+        () = recording.live().kill.cancelled() => return killed(client, recording),
+    };
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(error) => return fail_unreached(shared, client, recording, &error),
+    };
+    note_origin_address(recording, &origin);
+    through(shared, recording, client, origin, Outcome::Bypassed).await;
 }
 
 /// Passes bytes that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they could be.
@@ -145,7 +199,7 @@ async fn plain_tunnel(
     inbound: &Inbound,
     origin: Option<Dialled>,
 ) {
-    if decide(shared, recording, inbound, None).await == Action::Block {
+    if Box::pin(decide(shared, recording, inbound, None)).await == Action::Block {
         recording.note(|record| record.told = Some(Told::Reset));
         recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
         return client.reset();
@@ -153,7 +207,7 @@ async fn plain_tunnel(
     let origin = match origin {
         Some(origin) => origin,
         None => tokio::select! {
-            origin = dial(shared, &inbound.destination) => match origin {
+            origin = Box::pin(dial(shared, &inbound.destination)) => match origin {
                 Ok(origin) => origin,
                 Err(error) => return fail_unreached(shared, client, recording, &error),
             },
@@ -161,13 +215,14 @@ async fn plain_tunnel(
         },
     };
     note_origin_address(recording, &origin);
-    recording.finish(Outcome::Plain, through(shared, recording, client, origin).await);
+    through(shared, recording, client, origin, Outcome::Plain).await;
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
-async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dialled) -> End {
-    let idle = shared.config.limits.idle;
-    let Ended { end, clean } = Box::pin(tunnel::run(pen.live(), idle, &mut client, &mut origin)).await;
+async fn through(shared: &Shared, recording: &Recording, mut client: Client, mut origin: Dialled, outcome: Outcome) {
+    let (live, idle) = (recording.live(), shared.config.limits.idle);
+    let Ended { end, clean } = Box::pin(tunnel::run(live, idle, &mut client, &mut origin)).await;
+    let came_back = origin.came_back();
     if !clean {
         client.reset();
         origin.reset();
@@ -175,7 +230,11 @@ async fn through(shared: &Shared, pen: &Pen, mut client: Client, mut origin: Dia
         // The client's own end has not been answered yet; over TLS and HTTP/2 silence is not an end.
         let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
     }
-    end
+    if came_back.is_known() {
+        let end = format!("the connection came back to this proxy: {LOOP_HINT}");
+        return recording.finish(Outcome::Failed, End::middlebox(end));
+    }
+    recording.finish(outcome, end);
 }
 
 /// Asks the policy until it decides, fetching what it needs; the policy in force at the last asking counts.

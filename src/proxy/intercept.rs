@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 use rustls::server::{ClientHello as RustlsHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
@@ -19,7 +18,7 @@ use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client::Client;
-use super::connection::{client_certificate_note, dial, name_of, note_origin_address, note_unreached};
+use super::connection::{bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
 use super::exchange::{
     Admission, Driver, Gate, Http2Origin, Http2Relay, Relay, RelayEnd, RequestHead, Side, answer_all,
 };
@@ -27,7 +26,7 @@ use super::inbound::Inbound;
 use super::observed::{FirstWord, Observed, Watch, alert_in};
 use super::respond::Answer;
 use super::upstream::{KnownOrigin, LegCarrier, OriginKey, OriginLeg, UpstreamError, version_name};
-use super::{Shared, pool};
+use super::{Shared, pool, undecryptable};
 use crate::authority::{
     Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
 };
@@ -35,10 +34,13 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// A fatal alert of TLS (RFC 8446, 6.2), before any version is agreed on.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
@@ -46,16 +48,32 @@ const DROPPED: &[&str] = &["alt-svc"];
 /// Inspects one connection to its end.
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    client: Client,
+    mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
-    hello: &ClientHello,
+    hello: Box<ClientHello>,
 ) {
-    let name = name_of(inbound, Some(hello));
-    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, hello) };
+    let name = name_of(inbound, Some(&hello));
+    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
+    let host = key.host();
+    if let Some(why) = shared.learned.recall(&host) {
+        undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
+        return Box::pin(bypass(shared, client, recording, inbound)).await;
+    }
+    if let Some(why) = undecryptable::by_hello(&hello) {
+        if undecryptable::is_passed(shared, recording, &host, &why) {
+            return Box::pin(bypass(shared, client, recording, inbound)).await;
+        }
+        let _ = client.write_all(&PROTOCOL_VERSION).await;
+        recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
+        recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
+        return Box::pin(client.linger()).await;
+    }
+    // The record has it; from here on only the connection's own memory counts, since it may be idle for long.
+    drop(hello);
     match shared.upstream.known(&key) {
-        Some(known) => Box::pin(known_origin(shared, client, recording, &key, known)).await,
-        None => Box::pin(new_origin(shared, client, recording, &key)).await,
+        Some(known) => Box::pin(known_origin(shared, client, recording, inbound, &key, known)).await,
+        None => Box::pin(new_origin(shared, client, recording, inbound, &key)).await,
     }
 }
 
@@ -76,7 +94,7 @@ pub(super) async fn certificate_names(
     if let Ok((_, certificate)) = X509Certificate::from_der(&origin.leaf) {
         names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_owned));
     }
-    names.extend(CertificateFacts::of(&origin.leaf).map(|facts| facts.names).unwrap_or_default());
+    names.extend(origin.facts.iter().flat_map(|facts| facts.names.iter().cloned()));
     names
 }
 
@@ -95,7 +113,12 @@ async fn open_origin(
 ) -> Result<OriginLeg, UpstreamError> {
     let stream = dial(shared, &key.destination).await?;
     connected(&stream);
-    shared.upstream.open(key, stream).await
+    let came_back = stream.came_back();
+    let opened = shared.upstream.open(key, stream).await;
+    match opened {
+        Err(_) if came_back.is_known() => Err(DialError::CameBack(key.destination.clone()).into()),
+        opened => opened,
+    }
 }
 
 /// Opens the origin's leg, marking the stages in the record.
@@ -120,7 +143,13 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 }
 
 /// An origin seen for the first time: its leg stands before the client's handshake begins.
-async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Recording, key: &OriginKey) {
+async fn new_origin(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    inbound: &Inbound,
+    key: &OriginKey,
+) {
     let live = recording.live();
     let opened = tokio::select! {
         opened = Box::pin(open_recorded(shared, recording, key)) => opened,
@@ -132,6 +161,11 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
     let leg = match opened {
         Ok(leg) => leg,
         Err(error) => {
+            if let Some(why) = undecryptable::by_origin(&error)
+                && undecryptable::is_passed(shared, recording, &key.host(), &why)
+            {
+                return Box::pin(bypass(shared, client, recording, inbound)).await;
+            }
             let why = error.to_string();
             return Box::pin(answer_inside(shared, client, recording, key, error.answer(), &why)).await;
         }
@@ -140,7 +174,8 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
         let answer = untrusted_page(&key.name, fault);
         return Box::pin(answer_inside(shared, client, recording, key, answer, &fault.to_string())).await;
     }
-    let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return };
+    let forged = Box::pin(forge(shared, recording, &key.name, Some(&leg.origin))).await;
+    let Some(forged) = forged else { return };
     let alpn = leg.origin.alpn.clone();
     let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
     let Some(accepted) = accepted else { return };
@@ -154,6 +189,7 @@ async fn known_origin(
     shared: &Arc<Shared>,
     client: Client,
     recording: &Recording,
+    inbound: &Inbound,
     key: &OriginKey,
     known: Arc<KnownOrigin>,
 ) {
@@ -161,7 +197,7 @@ async fn known_origin(
         // Looked at again, in case it was mended.
         shared.upstream.forget(key);
         debug!(%fault, "an origin that was not trusted is looked at again");
-        return Box::pin(new_origin(shared, client, recording, key)).await;
+        return Box::pin(new_origin(shared, client, recording, inbound, key)).await;
     }
     let client_leg = async {
         let forged = forge(shared, recording, &key.name, Some(&known)).await?;
@@ -174,6 +210,10 @@ async fn known_origin(
         Ok(leg) => leg,
         Err(error) => {
             shared.upstream.forget(key);
+            if let Some(why) = undecryptable::by_origin(&error) {
+                // Too late to pass this one through: its client has seen a forged certificate.
+                undecryptable::learn(shared, recording, &key.host(), &why);
+            }
             return Box::pin(refuse_inside(recording, accepted, error.answer(), &error.to_string())).await;
         }
     };
@@ -211,14 +251,13 @@ fn untrusted_page(host: &Host, fault: &OriginFault) -> Answer {
 }
 
 fn note_origin(pen: &Pen, origin: &KnownOrigin) {
-    let certificate = CertificateFacts::of(&origin.leaf).ok();
     pen.note(|record| {
         record.origin = Some(OriginFacts {
             by: Some(origin.by.clone()),
             address: Some(origin.address),
             version: Some(origin.version.to_owned()),
             alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
-            certificate,
+            certificate: origin.facts.clone(),
             trusted: Some(origin.trust == OriginTrust::Trusted),
             client_certificate: origin.client_certificate,
             fault: match &origin.trust {
@@ -242,7 +281,7 @@ async fn forge(
             recording.stage(|stages| &mut stages.forged);
             recording.note(|record| {
                 record.forged = Some(ForgedFacts {
-                    certificate: forged.facts.clone(),
+                    certificate: Arc::clone(&forged.facts),
                     issuer: forged.issuer.clone(),
                     mirrored: match forged.mirrored {
                         Mirrored::Origin => "origin",
@@ -269,12 +308,17 @@ async fn forge(
 // ---- the client's handshake ---------------------------------------------------------------------------------------
 
 struct Accepted {
-    stream: TlsStream<Tap<Client>>,
+    /// Boxed, since it goes through many hands.
+    stream: Box<TlsStream<Tap<Client>>>,
     done: Instant,
     took: Duration,
     audit: LeafAudit,
     tap: TapHandle,
+    resumed: bool,
 }
+
+/// Of a client that leaves while it resumes, or after: no verdict comes of that.
+const NO_CERTIFICATE: &str = "left without a word; its session was resumed, so it was shown no certificate";
 
 /// One certificate for one connection, whatever the hello says: the name was read from it before.
 #[derive(Debug)]
@@ -296,6 +340,8 @@ async fn handshake(
     let mut config: ServerConfig = shared.server.clone();
     config.cert_resolver = Arc::new(One(Arc::clone(&forged.certified)));
     config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+    let resuming = forged.certified.cert.first().filter(|_| recording.has_accepted());
+    let resuming = resuming.map(|leaf| shared.tickets.offer(&mut config, leaf));
     let audit = audit(forged, recording);
     let (tapped, tap) = Tap::new(client);
     let begun = Instant::now();
@@ -318,9 +364,21 @@ async fn handshake(
                 alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
                 resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
+            let resumed = facts.resumed;
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
-            Some(Accepted { stream, done: Instant::now(), took: begun.elapsed(), audit, tap })
+            Some(Accepted {
+                stream: Box::new(stream),
+                done: Instant::now(),
+                took: begun.elapsed(),
+                audit,
+                tap,
+                resumed,
+            })
+        }
+        Ok(Err(_)) if resuming.is_some_and(|resuming| resuming.was_taken()) => {
+            recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE));
+            None
         }
         Ok(Err(error)) => {
             failed_handshake(recording, &error, &trace, audit);
@@ -337,20 +395,10 @@ async fn handshake(
 /// What is known of the certificate that the client is about to judge.
 fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
     let host = recording.note(|record| record.host()).unwrap_or_default();
-    let leaf = forged.certified.cert.first();
-    let names_host = leaf.is_some_and(|leaf| names(leaf, &host));
-    let in_time = leaf.and_then(|leaf| X509Certificate::from_der(leaf).ok()).is_some_and(|(_, leaf)| {
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
-    });
+    let names_host = forged.names_host && Host::parse(&host).is_ok_and(|host| host == forged.host);
+    let in_time = forged.valid.contains(&OffsetDateTime::now_utc().unix_timestamp());
     let by_inspection_ca = forged.signed_by == SignedBy::InspectionCa;
     LeafAudit { names_host, in_time, in_order: forged.in_order, by_inspection_ca }
-}
-
-fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
-    let Ok(host) = Host::parse(host) else { return false };
-    rustls::server::ParsedCertificate::try_from(leaf)
-        .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
 }
 
 /// GnuTLS hands the chain to its caller, who may look at it once the handshake is complete; its hello gives it away.
@@ -364,7 +412,10 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
     let alert = alert_in(error);
     let gap = trace.flight_sent.map(|sent| trace.ended.unwrap_or_else(Instant::now).duration_since(sent));
     let judges_late = judges_late(recording);
-    let refusal = |signature| Refusal { signature, after_finished: false, judges_late, gap };
+    // An alert that came together with the client's Finished ends the handshake's own reading.
+    let after_finished = trace.is_past_finished();
+    let gap = gap.filter(|_| !after_finished);
+    let refusal = |signature| Refusal { signature, after_finished, judges_late, gap };
     match (alert, rustls_error) {
         (Some(number), _) => {
             let signature = Signature::Alert { number, warning: false };
@@ -403,9 +454,9 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
 async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
     let known = Arc::clone(&leg.origin);
-    let Accepted { stream, done, took, audit, tap } = accepted;
+    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let (observed, watch) = observe(recording, stream, tap);
+    let (observed, watch) = observe(recording, stream, tap, resumed);
     let end = if http2 {
         let relay = Http2Relay {
             pen: Pen::clone(recording),
@@ -447,7 +498,8 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             RelayEnd::Elsewhere => End::middlebox("ended"),
         }
     };
-    judge(recording, &watch, done, took, audit, end, Outcome::Accepted);
+    let how = Handshaken { done, took, audit, resumed };
+    judge(recording, &watch, &how, end, Outcome::Accepted);
 }
 
 /// The HTTP/2 connection to the origin, and what runs it where it is this client's own.
@@ -473,28 +525,33 @@ type OnData = Box<dyn FnOnce() + Send + Unpin>;
 /// Watches the client's first word; from it on, the tap is off and the certificate counts as accepted.
 fn observe(
     recording: &Recording,
-    stream: TlsStream<Tap<Client>>,
+    stream: Box<TlsStream<Tap<Client>>>,
     tap: TapHandle,
-) -> (Observed<TlsStream<Tap<Client>>, OnData>, Watch) {
+    resumed: bool,
+) -> (Observed<Box<TlsStream<Tap<Client>>>, OnData>, Watch) {
     let pen = Pen::clone(recording);
     let on_data: OnData = Box::new(move || {
         tap.turn_off();
         pen.stage(|stages| &mut stages.first_byte);
-        pen.accepted();
+        // What is resumed was accepted before.
+        if !resumed {
+            pen.accepted();
+        }
     });
     Observed::new(stream, on_data)
 }
 
-/// Says how the connection turned out, from the client's first word after the handshake.
-fn judge(
-    recording: &Recording,
-    watch: &Watch,
+/// A handshake that is complete.
+struct Handshaken {
     done: Instant,
     took: Duration,
     audit: LeafAudit,
-    end: End,
-    if_accepted: Outcome,
-) {
+    resumed: bool,
+}
+
+/// Says how the connection turned out, from the client's first word after the handshake.
+fn judge(recording: &Recording, watch: &Watch, how: &Handshaken, end: End, if_accepted: Outcome) {
+    let Handshaken { done, took, audit, resumed } = *how;
     let Some((word, at)) = watch.first_word() else {
         return recording.finish(Outcome::Unused, end);
     };
@@ -503,6 +560,7 @@ fn judge(
     let refusal = |signature| Refusal { signature, after_finished: true, judges_late, gap: Some(gap) };
     let signature = match word {
         FirstWord::Data => return recording.finish(if_accepted, end),
+        _ if resumed => return recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE)),
         FirstWord::Alert(number) => {
             let signature = Signature::Alert { number, warning: false };
             return recording.refused(&refusal(signature), audit, End::client(signature.describe()));
@@ -548,13 +606,14 @@ async fn answer_inside(
 }
 
 async fn refuse_inside(recording: &Recording, accepted: Accepted, answer: Answer, why: &str) {
-    let Accepted { stream, done, took, audit, tap } = accepted;
-    let (observed, watch) = observe(recording, stream, tap);
+    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
+    let (observed, watch) = observe(recording, stream, tap, resumed);
     recording.note(|record: &mut ConnectionRecord| record.told = Some(Told::StatusInside(answer.status.as_u16())));
     let serving = tokio::time::timeout(HANDSHAKE, answer_all(observed, answer));
     tokio::select! {
         _ = serving => {}
         () = recording.live().drain.cancelled() => {}
     }
-    judge(recording, &watch, done, took, audit, End::middlebox(why), Outcome::Failed);
+    let how = Handshaken { done, took, audit, resumed };
+    judge(recording, &watch, &how, End::middlebox(why), Outcome::Failed);
 }

@@ -14,11 +14,14 @@ mod inbound;
 mod intercept;
 mod listen;
 mod observed;
+mod owners;
 mod peek;
 mod pool;
 mod respond;
 mod stall;
+mod tickets;
 mod tunnel;
+mod undecryptable;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -43,7 +46,7 @@ pub use stall::Limits;
 
 use crate::authority::{Authority, TlsVersion};
 use crate::journal::{DecisionKind, Journal, Live};
-use crate::net::{Destination, Dialer};
+use crate::net::{Destination, Dialer, OwnConnections};
 use crate::policy::{Asked, Decision, Need, OnChange, PolicyStore, Sni, Subjects};
 use upstream::Upstream;
 
@@ -78,8 +81,12 @@ pub struct ProxyConfig {
     pub keylog: Option<Arc<dyn KeyLog>>,
     /// Whether connections to origins serve other clients, too: over HTTP/1.1 idle ones, over HTTP/2 also those in use.
     pub pool: bool,
+    /// Whether one connection is passed through uninspected where that helps to find out why its client refused.
+    pub probe: bool,
     /// Connections held at once; the next ones are answered `503`.
     pub max_connections: usize,
+    /// Whether hosts that cannot be decrypted are bypassed from then on, where the profile's product learns so.
+    pub learn: bool,
     /// How long nothing may move in those to origins.
     pub limits: Limits,
 }
@@ -195,6 +202,11 @@ struct Shared {
     decide_at: ArcSwap<DecideAt>,
     upstream: Upstream,
     pool: pool::Pool,
+    learned: undecryptable::Learned,
+    /// What this proxy opened and accepted, where a redirect rule may lead the one to the other.
+    own: Option<Arc<OwnConnections>>,
+    owners: owners::Owners,
+    tickets: tickets::Tickets,
     /// The prototype of every client-side handshake; cloned with a connection's certificate and ALPN.
     server: ServerConfig,
     /// Headers that the profile adds to requests.
@@ -213,7 +225,7 @@ impl Proxy {
     /// # Errors
     /// The address is taken, or would make an open proxy.
     pub async fn bind(
-        config: ProxyConfig,
+        mut config: ProxyConfig,
         policy: Arc<PolicyStore>,
         authority: Arc<Authority>,
         journal: Journal,
@@ -237,7 +249,13 @@ impl Proxy {
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let keylog = config.keylog.clone();
+        let own = config.transparent.map(|_| Arc::new(OwnConnections::default()));
+        if let Some(own) = &own {
+            config.dialer = config.dialer.noticing(Arc::clone(own));
+        }
         let upstream = Upstream::new(&config, &ports, &authority.profile().tls().origin_versions, &provider)?;
+        let owners = owners::Owners::new(ports.clone());
+        let tickets = tickets::Tickets::new()?;
         let server = server_prototype(&provider, &authority, keylog)?;
         let added: Arc<[_]> = authority.profile().added_headers().collect();
         let mut added_lines = Vec::new();
@@ -247,6 +265,7 @@ impl Proxy {
             added_lines.extend_from_slice(value.as_bytes());
             added_lines.extend_from_slice(b"\r\n");
         }
+        let learned = undecryptable::Learned::new(authority.profile().undecryptable(), config.learn);
         let shared = Arc::new(Shared {
             decide_at: ArcSwap::from_pointee(config.decide_at),
             config,
@@ -257,6 +276,10 @@ impl Proxy {
             journal,
             upstream,
             pool: pool::Pool::default(),
+            learned,
+            own,
+            owners,
+            tickets,
             server,
             added,
             added_lines,
@@ -287,6 +310,14 @@ impl Proxy {
         }
         RunningProxy { shared: self.shared }
     }
+}
+
+/// A request's head as its origin is sent it, or none where it is refused. What benchmarks and fuzzing call.
+#[doc(hidden)]
+#[must_use]
+pub fn forwarded(head: &[u8]) -> Option<Vec<u8>> {
+    let request = exchange::RequestHead::parse(head.to_vec()).ok()?;
+    Some(request.to_origin(&request.target, &[]))
 }
 
 impl RunningProxy {
@@ -411,7 +442,8 @@ fn server_prototype(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
     // A client that resumes does not look at the certificate, and tickets on their way turn an orderly end into a
-    // reset: without them every connection is evidence.
+    // reset: without them every connection is evidence. Who has accepted its certificate before gets some: see
+    // `tickets`.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     if let Some(keylog) = keylog {

@@ -100,6 +100,7 @@ impl Answer {
             DialError::Refused(_) => (StatusCode::BAD_GATEWAY, "connection_refused"),
             DialError::Timeout(..) => (StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
             DialError::OwnPort(destination) => return Self::own_port(&destination.to_string()),
+            DialError::CameBack(_) => (StatusCode::BAD_GATEWAY, "proxy_loop_detected"),
             DialError::Unreachable(..) => (StatusCode::BAD_GATEWAY, "destination_unavailable"),
             DialError::Parent { fault, .. } => match fault {
                 ParentFault::Refused(ParentSaid::Http { status: 504, .. } | ParentSaid::Socks(6))

@@ -20,10 +20,10 @@ use super::client_auth::{self, Answering, ClientCert};
 use super::exchange::Http2Origin;
 use super::observed::alert_in;
 use super::respond::Answer;
-use super::{ProxyConfig, protocol_versions};
+use super::{ProxyConfig, protocol_versions, undecryptable};
 use crate::authority::{OriginFault, OriginTrust, TlsVersion};
 use crate::journal::ClientCertificate;
-use crate::net::{Destination, DialError, Dialer, Dialled, Host, Way};
+use crate::net::{CertificateFacts, Destination, DialError, Dialer, Dialled, Host, Way};
 
 /// An origin's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -31,12 +31,23 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// An origin that asked for a client certificate has at least this long to refuse what it got, once.
 const JUDGEMENT: Duration = Duration::from_millis(500);
 
+/// How many origins are remembered.
+const ORIGINS: usize = 4096;
+
+/// For how many origins a session is kept that can be resumed. Each holds the origin's chain once for each ticket.
+const SESSIONS: usize = 256;
+
+/// How many lists of protocols are remembered.
+const CONFIGS: usize = 64;
+
 /// Opens connections to origins, and remembers what they are like.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     dialer: Dialer,
     verifier: Arc<OriginVerifier>,
     prototype: ClientConfig,
+    /// The prototype with a list of protocols; clients offer few different ones.
+    configs: Cache<Vec<Vec<u8>>, Arc<ClientConfig>>,
     known: Cache<OriginKey, Arc<KnownOrigin>>,
     client_certs: Vec<ClientCert>,
 }
@@ -51,12 +62,21 @@ pub(crate) struct OriginKey {
     pub(crate) alpn: Vec<Vec<u8>>,
 }
 
+impl OriginKey {
+    /// The host that is asked for, with its port.
+    pub(crate) fn host(&self) -> Destination {
+        Destination::new(self.name.clone(), self.destination.port)
+    }
+}
+
 /// What was seen of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KnownOrigin {
     pub(crate) by: Way,
     pub(crate) address: SocketAddr,
     pub(crate) leaf: CertificateDer<'static>,
+    /// What the leaf says; shared by the records of all connections to it.
+    pub(crate) facts: Option<Arc<CertificateFacts>>,
     pub(crate) trust: OriginTrust,
     pub(crate) alpn: Option<Vec<u8>>,
     pub(crate) version: &'static str,
@@ -92,8 +112,13 @@ pub(crate) enum LegCarrier {
 pub(crate) enum UpstreamError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{0} does not speak TLS as we do: {1}")]
-    Tls(Destination, String),
+    #[error("{destination} does not speak TLS as we do: {said}")]
+    Tls {
+        destination: Destination,
+        said: String,
+        /// Versions, ciphers or groups are what does not fit.
+        does_not_fit: bool,
+    },
     #[error("{0} did not complete a TLS handshake within {1:?}")]
     Timeout(Destination, Duration),
     #[error("{}", client_certificate_fault(destination, *given, said))]
@@ -113,7 +138,7 @@ impl UpstreamError {
     pub(crate) fn answer(&self) -> Answer {
         match self {
             Self::Dial(error) => Answer::unreachable(error),
-            Self::Tls(..) => Answer::bad_gateway("tls_protocol_error", self.to_string()),
+            Self::Tls { .. } => Answer::bad_gateway("tls_protocol_error", self.to_string()),
             Self::Timeout(..) => {
                 let mut answer = Answer::bad_gateway("connection_timeout", self.to_string());
                 answer.status = http::StatusCode::GATEWAY_TIMEOUT;
@@ -148,12 +173,12 @@ impl Upstream {
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_client_cert_resolver(Arc::new(answering));
-        prototype.resumption = Resumption::in_memory_sessions(1024);
+        prototype.resumption = Resumption::in_memory_sessions(SESSIONS);
         if let Some(keylog) = &config.keylog {
             prototype.key_log = Arc::clone(keylog);
         }
         let client_certs = config.client_certs.clone();
-        Ok(Self { dialer, verifier, prototype, known: Cache::new(4096), client_certs })
+        Ok(Self { dialer, verifier, prototype, configs: Cache::new(CONFIGS), known: Cache::new(ORIGINS), client_certs })
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -172,13 +197,11 @@ impl Upstream {
     /// Does the handshake on an open connection.
     pub(crate) async fn open(&self, key: &OriginKey, stream: Dialled) -> Result<OriginLeg, UpstreamError> {
         let (by, address) = (stream.by().clone(), stream.peer());
-        let mut config = self.prototype.clone();
-        config.alpn_protocols.clone_from(&key.alpn);
         let name = key.name.server_name();
-        let asked_for = Destination::new(key.name.clone(), key.destination.port);
+        let asked_for = key.host();
         let certified = self.client_certs.iter().find(|cert| cert.is_for(&asked_for));
         let begun = Instant::now();
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
+        let handshake = TlsConnector::from(self.config(&key.alpn)).connect(name.clone(), stream);
         let handshake = client_auth::watched(certified.map(|cert| Arc::clone(cert.certified())), handshake);
         let (stream, asked) = tokio::time::timeout(HANDSHAKE, handshake)
             .await
@@ -189,12 +212,18 @@ impl Upstream {
             said,
         };
         let mut stream = match (stream, asked) {
-            (Ok(stream), _) => stream,
+            (Ok(stream), _) => Box::new(stream),
             // In TLS 1.2 the origin judges before the handshake is complete. What is no alert and no end is our doing.
             (Err(error), Some(given)) if alert_in(&error).is_some() || !is_rustls(&error) => {
                 return Err(refused(given, error.to_string()));
             }
-            (Err(error), _) => return Err(UpstreamError::Tls(key.destination.clone(), error.to_string())),
+            (Err(error), _) => {
+                return Err(UpstreamError::Tls {
+                    destination: key.destination.clone(),
+                    said: error.to_string(),
+                    does_not_fit: undecryptable::does_not_fit(&error),
+                });
+            }
         };
         let before = self.known.get(key);
         let (_, connection) = stream.get_ref();
@@ -218,7 +247,11 @@ impl Upstream {
         let alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
         let leaf = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let trust = self.verifier.trust(&leaf, chain, &name);
-        let seen = KnownOrigin { by, address, leaf, trust, alpn, version, client_certificate };
+        let facts = match &before {
+            Some(known) if known.leaf == leaf => known.facts.clone(),
+            _ => CertificateFacts::of(&leaf).ok().map(Arc::new),
+        };
+        let seen = KnownOrigin { by, address, leaf, facts, trust, alpn, version, client_certificate };
         let origin = match before {
             Some(known) if *known == seen => known,
             _ => {
@@ -227,7 +260,19 @@ impl Upstream {
                 seen
             }
         };
-        Ok(OriginLeg { carrier: LegCarrier::Tls(Box::new(stream)), origin })
+        Ok(OriginLeg { carrier: LegCarrier::Tls(stream), origin })
+    }
+}
+
+impl Upstream {
+    fn config(&self, alpn: &[Vec<u8>]) -> Arc<ClientConfig> {
+        let make = || {
+            let mut config = self.prototype.clone();
+            config.alpn_protocols = alpn.to_vec();
+            Ok::<_, std::convert::Infallible>(Arc::new(config))
+        };
+        let Ok(config) = self.configs.get_or_insert_with(alpn, make);
+        config
     }
 }
 

@@ -33,8 +33,12 @@ async fn everybody_visits(world: &World) -> Vec<String> {
     let mut complaints = Vec::new();
     for client in Client::present().await {
         for host in [EC_HOST, RSA_HOST, ADDRESS] {
+            if !client.reaches(host) {
+                continue;
+            }
             let visit = Visit {
                 proxy: world.lab.proxy_address(),
+                forward: world.forward(host),
                 host,
                 trust: &trust,
                 tls: Tls::Any,

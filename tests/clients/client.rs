@@ -37,14 +37,24 @@ const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/progr
 pub(crate) enum Client {
     Curl,
     Wget,
+    GnuTls,
     OpenSsl,
     Git,
     Python,
+    Requests,
+    Httpx,
+    Aiohttp,
+    Urllib3,
     Node,
+    Fetch,
     Java,
+    OkHttp,
     Go,
     Rustls,
 }
+
+/// Every client has to be there, where this variable is set to `all`.
+const REQUIRED: &str = "MIDDLEBOX_TEST_CLIENTS";
 
 /// The TLS version that a client is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +68,8 @@ pub(crate) enum Tls {
 #[derive(Clone, Debug)]
 pub(crate) struct Visit<'a> {
     pub(crate) proxy: SocketAddr,
+    /// A port of the middlebox that leads to the host, for clients that ask no proxy for a tunnel.
+    pub(crate) forward: SocketAddr,
     pub(crate) host: &'a str,
     /// The one root that it trusts, PEM.
     pub(crate) trust: &'a Path,
@@ -78,14 +90,21 @@ pub(crate) struct Went {
 }
 
 impl Client {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Curl,
         Self::Wget,
+        Self::GnuTls,
         Self::OpenSsl,
         Self::Git,
         Self::Python,
+        Self::Requests,
+        Self::Httpx,
+        Self::Aiohttp,
+        Self::Urllib3,
         Self::Node,
+        Self::Fetch,
         Self::Java,
+        Self::OkHttp,
         Self::Go,
         Self::Rustls,
     ];
@@ -94,11 +113,18 @@ impl Client {
         match self {
             Self::Curl => "curl",
             Self::Wget => "wget",
+            Self::GnuTls => "gnutls-cli",
             Self::OpenSsl => "openssl",
             Self::Git => "git",
             Self::Python => "python",
+            Self::Requests => "requests",
+            Self::Httpx => "httpx",
+            Self::Aiohttp => "aiohttp",
+            Self::Urllib3 => "urllib3",
             Self::Node => "node",
+            Self::Fetch => "node-fetch",
             Self::Java => "java",
+            Self::OkHttp => "okhttp",
             Self::Go => "go",
             Self::Rustls => "rustls",
         }
@@ -110,12 +136,9 @@ impl Client {
         for client in Self::ALL {
             match client.missing().await {
                 None => present.push(client),
-                Some(why) => println!("skipped: {}: {why}", client.name()),
+                Some(why) => skip(client.name(), &why),
             }
         }
-        println!(
-            "skipped: gnutls-cli: it cannot ask a proxy for a tunnel; wget stands for GnuTLS where it is built so"
-        );
         present
     }
 
@@ -124,11 +147,24 @@ impl Client {
         let needs: &[&[&str]] = match self {
             Self::Curl => &[&["curl", "--version"]],
             Self::Wget => &[&["wget", "--version"]],
+            Self::GnuTls => &[&["gnutls-cli", "--version"], &["sh", "-c", "printf x"]],
             Self::OpenSsl => &[&["openssl", "version"], &["sh", "-c", "printf x"]],
             Self::Git => &[&["git", "--version"]],
             Self::Python => &[&["python3", "-c", "import ssl"]],
+            Self::Requests | Self::Httpx | Self::Aiohttp | Self::Urllib3 => {
+                let found = python_with(self.name()).await.is_some();
+                return (!found).then(|| format!("no python3 has the library {}", self.name()));
+            }
             Self::Node => &[&["node", "--version"]],
+            Self::Fetch => &[&["node", "--eval", "fetch"]],
             Self::Java => &[&["java", "-version"], &["keytool", "-help"]],
+            Self::OkHttp => {
+                let missing = OKHTTP.iter().find(|file| !Path::new(file).exists());
+                if let Some(file) = missing {
+                    return Some(format!("{file} is not there (Debian: libokhttp-java)"));
+                }
+                &[&["java", "-version"], &["keytool", "-help"]]
+            }
             Self::Go => return go().await.as_ref().err().cloned(),
             Self::Rustls => &[],
         };
@@ -144,7 +180,21 @@ impl Client {
 
     /// Whether it can be held to one public key, and says by its own means that another was shown.
     pub(crate) fn pins(self) -> bool {
-        !matches!(self, Self::Wget | Self::OpenSsl | Self::Git)
+        !matches!(
+            self,
+            Self::Wget | Self::GnuTls | Self::OpenSsl | Self::Git | Self::Requests | Self::Httpx | Self::Fetch
+        )
+    }
+
+    /// Whether what it is held to is a key; the others are held to a certificate that nobody has.
+    pub(crate) fn pins_keys(self) -> bool {
+        self.pins() && !matches!(self, Self::Aiohttp | Self::Urllib3)
+    }
+
+    /// Whether it can ask for this host.
+    pub(crate) fn reaches(self, host: &str) -> bool {
+        // Its names are pointed at the middlebox; an address is an address.
+        self != Self::Fetch || host.parse::<std::net::IpAddr>().is_err()
     }
 
     /// Visits; the client's whole process group is gone when this returns.
@@ -155,10 +205,26 @@ impl Client {
         let (argv, set) = match self {
             Self::Curl => curl(visit),
             Self::Wget => wget(visit),
+            Self::GnuTls => gnutls_cli(visit),
             Self::OpenSsl => openssl(visit),
             Self::Git => git(visit),
             Self::Python => program("python3", "visit.py", visit, visit.trust),
+            Self::Requests | Self::Httpx | Self::Aiohttp | Self::Urllib3 => {
+                let python = python_with(self.name()).await.expect("a client that is missing is not asked to visit");
+                let forgets = self == Self::Aiohttp && visit.pin.is_some();
+                let visit = &Visit { proxy: if forgets { visit.forward } else { visit.proxy }, ..visit.clone() };
+                let (mut argv, set) = program(&python, "visit_library.py", visit, visit.trust);
+                argv.insert(2, self.name().into());
+                (argv, set)
+            }
             Self::Node => node(visit),
+            Self::Fetch => fetch(visit),
+            Self::OkHttp => {
+                let (mut argv, set) = program("java", "VisitOkHttp.java", visit, &truststore(visit).await);
+                let class_path = OKHTTP.join(":");
+                argv.splice(1..1, texts(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &class_path]));
+                (argv, set)
+            }
             Self::Java => {
                 let (mut argv, set) = program("java", "Visit.java", visit, &truststore(visit).await);
                 // One short visit is over before a better compiler pays.
@@ -181,6 +247,13 @@ impl Client {
         }
         went
     }
+}
+
+/// Says what is not tried, and why; a failure where everything has to be there.
+pub(crate) fn skip(what: &str, why: &str) {
+    let all = std::env::var(REQUIRED).is_ok_and(|which| which == "all");
+    assert!(!all, "{REQUIRED}=all, and this client is missing: {what}: {why}");
+    println!("skipped: {what}: {why}");
 }
 
 async fn perform(command: Command) -> Went {
@@ -228,6 +301,52 @@ fn wget(visit: &Visit<'_>) -> (Argv, Variables) {
     });
     argv.push(format!("https://{}/", visit.host).into());
     (argv, vec![("https_proxy".into(), format!("http://{}", visit.proxy).into())])
+}
+
+/// Asks by hand, and without a proxy, which it does not know.
+fn gnutls_cli(visit: &Visit<'_>) -> (Argv, Variables) {
+    let by_address = visit.host.parse::<std::net::IpAddr>().is_ok();
+    let sni = if by_address { "--disable-sni".to_owned() } else { format!("--sni-hostname={}", visit.host) };
+    let version = match visit.tls {
+        Tls::V12 => "--priority=NORMAL:-VERS-ALL:+VERS-TLS1.2",
+        Tls::V13 => "--priority=NORMAL:-VERS-ALL:+VERS-TLS1.3",
+        Tls::Any => "--priority=NORMAL",
+    };
+    let line = format!(
+        "printf 'GET / HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n' | gnutls-cli {sni} \
+         --verify-hostname={host} {version} --x509cafile=\"$TRUST\" --port={port} {ip}",
+        host = visit.host,
+        port = visit.forward.port(),
+        ip = visit.forward.ip(),
+    );
+    (texts(["sh", "-c", &line]), vec![("TRUST".into(), visit.trust.into())])
+}
+
+fn fetch(visit: &Visit<'_>) -> (Argv, Variables) {
+    let mut argv = texts(["node"]);
+    argv.extend(match visit.tls {
+        Tls::V12 => texts(["--tls-max-v1.2"]),
+        Tls::V13 => texts(["--tls-min-v1.3"]),
+        Tls::Any => Vec::new(),
+    });
+    argv.push(Path::new(PROGRAMS).join("visit_fetch.mjs").into());
+    argv.extend(texts([&visit.forward.port().to_string(), visit.host]));
+    (argv, vec![("NODE_EXTRA_CA_CERTS".into(), visit.trust.into())])
+}
+
+/// OkHttp and what it stands on, as Debian installs them.
+const OKHTTP: [&str; 2] = ["/usr/share/java/okhttp.jar", "/usr/share/java/okio.jar"];
+
+/// The first Python that has a library: one of the tests' own, the user's, the system's.
+async fn python_with(library: &str) -> Option<String> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/bin/python3");
+    for python in [own.display().to_string(), "python3".to_owned(), "/usr/bin/python3".to_owned()] {
+        let argv = texts([&python, "-c", &format!("import {library}")]);
+        if perform(Command { argv, time_limit: Some(TIME_LIMIT), ..Command::default() }).await.well {
+            return Some(python);
+        }
+    }
+    None
 }
 
 /// GnuTLS takes the newest version that it may; programs on top of it only say the oldest.

@@ -12,6 +12,7 @@ async fn the_zscaler_root_is_refused_by_strict_clients_and_accepted_by_the_other
     for client in Client::present().await {
         let visit = Visit {
             proxy: world.lab.proxy_address(),
+            forward: world.forward(EC_HOST),
             host: EC_HOST,
             trust: &trust,
             tls: Tls::Any,

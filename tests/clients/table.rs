@@ -53,6 +53,20 @@ impl Case {
         }
     }
 
+    /// Whether a client can be in this case.
+    pub(crate) fn is_for(self, client: Client) -> bool {
+        match self {
+            Self::Pinned | Self::PinnedHere => client.pins(),
+            Self::PinnedBypassed => client.pins_keys(),
+            _ => true,
+        }
+    }
+
+    /// Whether the client did something before that decides.
+    pub(crate) fn has_history(self) -> bool {
+        matches!(self, Self::UntrustedCaAgain | Self::PinnedHere)
+    }
+
     pub(crate) fn is_pinned(self) -> bool {
         matches!(self, Self::Pinned | Self::PinnedHere | Self::PinnedBypassed)
     }
@@ -71,18 +85,21 @@ impl Case {
 
     /// Whether this client says enough for one cause; where it does not, `ambiguous` is the right word.
     fn is_decided(self, client: Client, tls: Tls) -> bool {
-        use Client::{Curl, Java, OpenSsl, Python, Rustls};
+        use Client::{Aiohttp, Curl, Httpx, Java, OkHttp, OpenSsl, Python, Requests, Rustls, Urllib3};
         match self {
             // History decides whatever the client says.
             Self::Trusted | Self::PinnedBypassed | Self::UntrustedCaAgain | Self::PinnedHere => true,
             // Alert 48.
-            Self::UntrustedCa => matches!(client, Curl | OpenSsl | Python | Rustls),
+            Self::UntrustedCa => matches!(client, Curl | OpenSsl | Python | Requests | Httpx | Urllib3 | Rustls),
             // close_notify after the handshake.
-            Self::Pinned => matches!(client, Curl | Python),
+            Self::Pinned => matches!(client, Curl | Python | Aiohttp | OkHttp),
             // An unnamed host is refused as a wrong pin is; our own certificate's fault stands first.
             Self::WrongHost => false,
             // Alert 45; Java says so in TLS 1.2 alone.
-            Self::Expired => matches!(client, Curl | OpenSsl | Python | Rustls) || (client == Java && tls == Tls::V12),
+            Self::Expired => {
+                matches!(client, Curl | OpenSsl | Python | Requests | Httpx | Urllib3 | Rustls)
+                    || (matches!(client, Java | OkHttp) && tls == Tls::V12)
+            }
         }
     }
 }
@@ -98,6 +115,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Whether the verdict is the cause itself.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.record.diagnosis.as_ref().map(|diagnosis| diagnosis.cause) == self.case.truth().1
+    }
+
     /// Why the measurement is not what it should be.
     pub(crate) fn complaint(&self) -> Option<String> {
         let (outcome, cause) = self.case.truth();
@@ -139,7 +161,7 @@ impl fmt::Display for Row {
             Tls::Any => "any",
         };
         let outcome = self.record.outcome.map_or("open", Outcome::word);
-        write!(f, "{:<8} {:<26} {tls}  {outcome:<9}", self.client.name(), self.case.words())?;
+        write!(f, "{:<10} {:<26} {tls}  {outcome:<9}", self.client.name(), self.case.words())?;
         let Some(diagnosis) = &self.record.diagnosis else { return Ok(()) };
         let candidates: Vec<_> = diagnosis.candidates.iter().map(|cause| cause.word()).collect();
         let verdict = match diagnosis.cause {

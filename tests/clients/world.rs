@@ -1,12 +1,13 @@
 //! A lab with the origins that the tests visit, and the files with which its clients are told what to trust.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use middlebox::journal::ConnectionRecord;
 use middlebox::lab::{CaSource, Lab, LabBuilder, RunningLab};
-use middlebox::net::{Host, pem};
+use middlebox::net::{Destination, Host, pem};
 use middlebox::simulation::{Alpn, App, CertificateKind, OriginSpec};
 use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
@@ -23,6 +24,8 @@ pub(crate) const SECOND_HOST: &str = "second.example";
 pub(crate) const WRONG_HOST: &str = "wrong.example";
 /// An origin whose certificate has ended.
 pub(crate) const EXPIRED_HOST: &str = "expired.example";
+
+const HOSTS: [&str; 6] = [EC_HOST, RSA_HOST, ADDRESS, SECOND_HOST, WRONG_HOST, EXPIRED_HOST];
 
 /// What a client trusts, besides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,11 @@ impl World {
     }
 
     async fn of(builder: LabBuilder) -> Self {
-        let lab = builder.simulate(origins()).start().await.expect("a lab on loopback starts");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let builder = HOSTS.iter().fold(builder.simulate(origins()), |builder, host| {
+            builder.forward(any, Destination::new(Host::parse(host).expect("a literal host"), 443))
+        });
+        let lab = builder.start().await.expect("a lab on loopback starts");
         Self { lab, folder: tempfile::tempdir().expect("a temporary folder can be made") }
     }
 
@@ -73,6 +80,12 @@ impl World {
         let path = self.folder.path().join(format!("{trust:?}.pem"));
         std::fs::write(&path, pem(root)).expect("the temporary folder can be written");
         path
+    }
+
+    /// The port that leads to a host.
+    pub(crate) fn forward(&self, host: &str) -> SocketAddr {
+        let at = HOSTS.iter().position(|known| *known == host).expect("a host of these tests");
+        self.lab.other_addresses()[at]
     }
 
     /// The pin of a host's genuine key.

@@ -294,3 +294,35 @@ fn a_proxy_at_every_address_shows_a_certificate_for_the_one_that_was_reached() {
         assert_eq!(shown(&stream).names, ["10.9.9.9"]);
     });
 }
+
+#[test]
+fn a_rule_that_catches_the_proxys_own_connections_is_noticed_and_no_loop() {
+    in_own_namespace("transparent::a_rule_that_catches_the_proxys_own_connections_is_noticed_and_no_loop", async {
+        routes();
+        for rule in ["site.test", "other.test"] {
+            // Nothing says where 10.1.2.3 is: the proxy asks the network, whose rule leads back to it.
+            let stage = led(Way::Redirect, stage().lab(|lab| lab.bypass(rule))).await;
+            let inspected = rule == "other.test";
+            let tried = stage.client().handshake(dial("10.1.2.3:443").await, "site.test").await;
+            if inspected {
+                let mut wire = Wire::new(tried.unwrap());
+                wire.send(get("site.test", "/")).await;
+                let (answer, _) = wire.answer().await;
+                assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("proxy_loop_detected"), "{answer}");
+            } else {
+                assert!(tried.is_err(), "a cut");
+            }
+            let mut mail = dial("10.1.2.3:25").await;
+            mail.send("HELO x\r\n").await;
+            assert_eq!(mail.rest().await.1, Ending::Cut);
+            // Two of clients, and what came back of them.
+            let records = stage.records(4).await;
+            let words = |record: &std::sync::Arc<middlebox::journal::ConnectionRecord>| {
+                format!("{:?} {:?}", record.end, record.origin.as_ref().and_then(|origin| origin.fault.as_ref()))
+            };
+            let told: Vec<_> = records.iter().filter(|record| words(record).contains("meta skuid")).collect();
+            assert!(told.len() >= 2, "{records:#?}");
+            assert!(told.iter().any(|record| record.host().as_deref() == Some("site.test")), "{records:#?}");
+        }
+    });
+}

@@ -58,8 +58,8 @@ async fn explain_agrees_with_the_running_proxy() {
             for sni in [AskedSni::Host, AskedSni::Absent].into_iter().chain(named) {
                 // The origins of a stage have one common name; where it counts, the question has to say so.
                 let by_common_name = ["pan-os-url", "fortigate-flow"].contains(&dialect);
-                let names = ["Test Origins", host].map(str::to_owned).to_vec();
-                let certificate = if by_common_name { names } else { Vec::new() };
+                let own = ["rcgen self signed cert", host].map(str::to_owned).to_vec();
+                let certificate = if by_common_name { own } else { Vec::new() };
                 questions.push(Question { sni, certificate, ..Question::new(host) });
             }
         }

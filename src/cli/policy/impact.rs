@@ -92,11 +92,11 @@ impl Args {
             let style = Paint::of(share.decision);
             writeln!(
                 to,
-                "  {style}{:<7}{style:#} {:>12}  {:>5.1} %  {} hosts",
+                "  {style}{:<7}{style:#} {:>12}  {:>5.1} %  {}",
                 share.decision,
                 share.connections,
                 percent(share.connections, *connections),
-                share.hosts
+                several(share.hosts as u64, "host")
             )?;
         }
         writeln!(to)?;
@@ -111,8 +111,9 @@ impl Args {
             write!(to, "{:>12}  {percent:>5.1} %  ", share.connections)?;
             writeln!(
                 to,
-                "{style}{:<7}{style:#} {strong}{by}{strong:#}  {faint}{} hosts{faint:#}",
-                share.decision, share.hosts
+                "{style}{:<7}{style:#} {strong}{by}{strong:#}  {faint}{}{faint:#}",
+                share.decision,
+                several(share.hosts as u64, "host")
             )?;
             labelled("", &most(&share.most, share.hosts), to)?;
             if share.standing > Standing::Inferred {
@@ -138,14 +139,15 @@ impl Args {
         }
         writeln!(
             to,
-            "{strong}{changed}{strong:#} of them are decided otherwise ({:.1} %)\n",
+            "{strong}{changed}{strong:#} of them decided otherwise ({:.1} %)\n",
             percent(*changed, *connections)
         )?;
         let shown = if self.all { changes.len() } else { SHOWN };
         for moved in changes.iter().take(shown) {
             let (before, now) = (Paint::of(moved.before), Paint::of(moved.now.decision));
             write!(to, "{:>12}  {before}{}{before:#} -> ", moved.now.connections, moved.before)?;
-            writeln!(to, "{now}{}{now:#}  {faint}{} hosts{faint:#}", moved.now.decision, moved.now.hosts)?;
+            let hosts = several(moved.now.hosts as u64, "host");
+            writeln!(to, "{now}{}{now:#}  {faint}{hosts}{faint:#}", moved.now.decision)?;
             let by = |entry: &Option<crate::policy::Deciding>| {
                 entry.as_ref().map_or_else(
                     || "by default".to_owned(),
@@ -163,13 +165,17 @@ impl Args {
 }
 
 fn counted(connections: u64, hosts: usize, format: &str) -> String {
-    format!("{connections} connections to {hosts} hosts, out of {format}")
+    format!("{} to {}, out of {format}", several(connections, "connection"), several(hosts as u64, "host"))
+}
+
+fn several(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn write_left_over(without_host: u64, beyond: u64, to: &mut dyn Write) -> io::Result<()> {
     let Paint { warn, .. } = Paint::default();
     if without_host > 0 {
-        writeln!(to, "{warn}{without_host} lines have no host in them{warn:#}")?;
+        writeln!(to, "{warn}{} without a host{warn:#}", several(without_host, "line"))?;
     }
     if beyond > 0 {
         writeln!(to, "{warn}{beyond} lines are left out: there are too many hosts to tell apart{warn:#}")?;

@@ -1,10 +1,13 @@
 //! `--policy`, `--pattern`, `--dialect` and `--default`: the list that a command works on.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::super::error::CliError;
 use super::super::words::words;
-use crate::policy::formats::{Entry, Format as ListFormat, read};
+use super::text::Paint;
+use crate::pac::PacScript;
+use crate::policy::formats::{Entry, Format as ListFormat, List, read};
 use crate::policy::{Action, Dialect, Reading, Written};
 use crate::source::{Document, DocumentError};
 
@@ -48,6 +51,24 @@ pub(super) struct Listed {
     pub(super) dialect: Dialect,
     pub(super) default: Option<Action>,
     pub(super) written: Vec<Written>,
+    /// The script of a PAC file, which decides in place of entries.
+    script: Option<PacScript>,
+}
+
+/// So many of the things that a file holds beside its rules are told.
+const SHOWN: usize = 20;
+
+/// Tells on standard error what a file holds that is no bypass rule.
+pub(super) fn tell_aside(list: &List, what_for: &str) -> io::Result<()> {
+    let Paint { faint, .. } = Paint::default();
+    let mut to = anstream::stderr().lock();
+    for aside in list.aside.iter().take(SHOWN) {
+        writeln!(to, "{faint}{what_for}{faint:#} {}: {}", list.locate(aside.place), aside.what)?;
+    }
+    match list.aside.len().checked_sub(SHOWN) {
+        None | Some(0) => Ok(()),
+        Some(more) => writeln!(to, "and {more} more {what_for}"),
+    }
 }
 
 pub(super) fn dialects() -> impl clap::builder::TypedValueParser<Value = Dialect> {
@@ -67,6 +88,7 @@ impl ListArgs {
                 dialect: self.how.dialect.unwrap_or(Dialect::MIDDLEBOX),
                 default: self.how.default,
                 written: Vec::new(),
+                script: None,
             },
         };
         let typed = self.patterns.iter().map(|pattern| Written::new(pattern, Action::Bypass));
@@ -85,6 +107,7 @@ impl Listed {
     ) -> Result<Self, CliError> {
         let document = Document::read(path)?;
         let list = read(&document, format).map_err(DocumentError::Place)?;
+        tell_aside(&list, "set aside")?;
         let own = |entry: &Entry| Written {
             // Whoever names a dialect wants the whole list read in it.
             dialect: entry.dialect().filter(|_| dialect.is_none()),
@@ -95,11 +118,12 @@ impl Listed {
             dialect: list.dialect_or(dialect),
             default: default.or(list.default),
             written: list.entries.iter().map(own).collect(),
+            script: list.script,
         })
     }
 
     /// The list, read.
     pub(super) fn reading(self) -> Reading {
-        Reading::of(self.dialect, self.default, self.written)
+        Reading::of(self.dialect, self.default, self.written).with_script(self.script)
     }
 }

@@ -1,6 +1,7 @@
 //! `middlebox policy`: bypass lists, read as a product reads them, offline.
 
 mod check;
+mod convert;
 mod diff;
 mod explain;
 mod impact;
@@ -24,6 +25,7 @@ pub(super) struct Args {
 enum Command {
     Explain(explain::Args),
     Check(check::Args),
+    Convert(convert::Args),
     Matrix(matrix::Args),
     Diff(diff::Args),
     Impact(impact::Args),
@@ -34,6 +36,7 @@ pub(super) fn policy(args: Args) -> Result<u8, CliError> {
     match args.command {
         Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Impact(args) => impact::run(&args),

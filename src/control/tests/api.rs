@@ -338,7 +338,8 @@ async fn the_page_shows_texts_as_texts() {
     let text = page.text();
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(text.contains("&lt;script&gt;alert(1)") && text.contains("a &lt;b&gt;bold"), "{text}");
-    assert!(!text.contains("<script") && text.contains("href=\"/ca.crt\"") && text.contains("127.0.0.1:8080"));
+    assert_eq!(text.matches("<script").count(), 1, "the page's own");
+    assert!(text.contains("href=\"/ca.crt\"") && text.contains("127.0.0.1:8080"));
 }
 
 #[tokio::test]
@@ -378,4 +379,47 @@ async fn a_taken_address_is_an_error() {
     let lab = Setup::new().run().await;
     let error = Setup::new().listen(&lab.address.to_string()).refused().await;
     assert!(matches!(error, ControlError::Bind(address, _) if address == lab.address), "{error}");
+}
+
+#[tokio::test]
+async fn counts_are_there_for_prometheus() {
+    let lab = Setup::new().run().await;
+    lab.client().add_rule(&NewRule::new("okta.com", Action::Bypass), None).await.unwrap();
+    let recording = lab.journal.open("127.0.0.1:9".parse().unwrap());
+    recording.finish(Outcome::GaveUp, End::client("closed"));
+    drop(recording);
+    let reply = lab.get("/metrics").await;
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = reply.text();
+    for line in [
+        "# TYPE middlebox_connections_ended_total counter",
+        "middlebox_connections_ended_total{decision=\"none\",outcome=\"gave-up\"} 1",
+        "middlebox_connections_open 0",
+        "middlebox_policy_epoch 2",
+        "middlebox_rule_hits_total{rule=\"r1\",pattern=\"okta.com\",action=\"bypass\"} 0",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_of_the_api_names_its_version() {
+    let lab = Setup::new().run().await;
+    let reply = lab.get("/openapi.json").await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let document: serde_json::Value = serde_json::from_str(&reply.text()).unwrap();
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn the_page_runs_its_own_script_and_no_other() {
+    use base64::Engine as _;
+    let lab = Setup::new().run().await;
+    let page = lab.get("/").await;
+    let text = page.text();
+    let script = text.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, script.as_bytes());
+    let hash = base64::prelude::BASE64_STANDARD.encode(hash);
+    let csp = page.header("content-security-policy").unwrap();
+    assert!(csp.contains(&format!("script-src 'sha256-{hash}'")) && csp.contains("connect-src 'self'"), "{csp}");
 }

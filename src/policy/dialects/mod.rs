@@ -21,6 +21,7 @@ mod no_proxy_curl;
 mod no_proxy_go;
 mod no_proxy_python;
 mod no_proxy_reqwest;
+mod pac;
 mod pan_os_exclusion;
 mod pan_os_url;
 mod proxysg;
@@ -130,8 +131,7 @@ pub struct UnknownDialect {
     guess: Option<&'static str>,
 }
 
-/// In the order in which lists and tables show them. A PAC file is no list of patterns: its dialect takes one line
-/// here, a file beside the others, and reads a pattern as `dnsDomainIs(host, PATTERN)`.
+/// In the order in which lists and tables show them.
 static ALL: &[&Spec] = &[
     &middlebox::SPEC,
     &zscaler::SPEC,
@@ -164,6 +164,7 @@ static ALL: &[&Spec] = &[
     &no_proxy_reqwest::SPEC,
     &chrome_bypass::SPEC,
     &windows_proxy_override::SPEC,
+    &pac::SPEC,
 ];
 
 impl Dialect {

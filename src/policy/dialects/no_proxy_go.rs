@@ -68,6 +68,11 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     if host.is_empty() {
         return Ok(Draft::never(text).warn(0..text.len(), "Go passes over an entry without a host", None).done());
     }
+    if host.contains(['[', ']']) {
+        let mend = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(|host| format!("write `{host}`"));
+        let reason = "brackets count only before a port: this entry never matches";
+        return Ok(Draft::never(text).warn(0..text.len(), reason, mend).done());
+    }
     let host = host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host);
     let ascii = |name: &str| {
         if name.is_ascii() { name.to_owned() } else { idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned()) }

@@ -10,6 +10,7 @@ use super::super::Action;
 use super::super::condition::{Network, Ports};
 use super::super::pattern::PatternError;
 use super::{Dialect, Format};
+use crate::pac::PacScript;
 use crate::source::{Document, PlaceError};
 
 /// The rules of a file, with what else it holds.
@@ -25,6 +26,8 @@ pub struct List {
     pub name: Option<String>,
     /// The entries, in the order in which they count.
     pub entries: Vec<Entry>,
+    /// The script of a PAC file, which decides in place of entries.
+    pub script: Option<PacScript>,
     /// Everything that is not a bypass rule.
     pub aside: Vec<Aside>,
     /// Comments that stand by themselves, each before the entry with this number, from 0.
@@ -83,6 +86,7 @@ impl List {
             default: None,
             name: None,
             entries: Vec::new(),
+            script: None,
             aside: Vec::new(),
             comments: Vec::new(),
             documents: vec![document.clone()],
@@ -101,7 +105,7 @@ impl List {
     }
 
     /// Keeps something aside.
-    pub fn put_aside(&mut self, place: Place, what: impl Into<String>) {
+    pub(super) fn put_aside(&mut self, place: Place, what: impl Into<String>) {
         self.aside.push(Aside { place, what: what.into() });
     }
 
@@ -232,6 +236,24 @@ impl Entry {
     #[must_use]
     pub fn with_clients(self, clients: Vec<Network>) -> Self {
         self.with(Some(clients).filter(|clients| !clients.is_empty()), |more, clients| more.clients = clients)
+    }
+
+    /// The same entry, for every port.
+    #[must_use]
+    pub fn without_ports(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.ports.clear();
+        }
+        self
+    }
+
+    /// The same entry, for every client.
+    #[must_use]
+    pub fn without_clients(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.clients.clear();
+        }
+        self
     }
 
     /// The same entry with a note.

@@ -4,10 +4,25 @@
 //! [`List::under`]. A format is added with a file that holds one [`Spec`] and a line in [`ALL`]. What a file holds
 //! beyond bypass rules is kept in [`List::aside`] with its place, so that nothing is dropped without a word.
 
+mod client_lists;
+mod cloudflare;
+mod edl;
+mod fortigate;
 mod list;
+mod mitmproxy;
+mod netskope;
+mod pac;
+mod pan_os;
+mod pan_os_xml;
 mod plain;
 pub(super) mod policy_toml;
+mod say;
+mod squid;
+mod terraform;
+mod tree;
 mod under;
+mod words;
+mod zscaler;
 
 use std::fmt;
 use std::path::Path;
@@ -16,8 +31,10 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use say::Says;
+
 pub use list::{Aside, Entry, List, Place};
-pub use under::{Rejected, Under};
+pub use say::{CannotSay, Lack, Unsaid};
 
 use super::dialects::Dialect;
 use crate::source::{Document, PlaceError, did_you_mean};
@@ -27,40 +44,59 @@ use crate::source::{Document, PlaceError, did_you_mean};
 pub struct Format(&'static Spec);
 
 /// Everything in which a format differs from the others.
-pub(super) struct Spec {
+struct Spec {
     /// The name on the command line.
-    pub(super) name: &'static str,
+    name: &'static str,
     /// What it is, in a few words.
-    pub(super) title: &'static str,
+    title: &'static str,
     /// The dialects whose patterns it holds, the usual one first; none means any.
-    pub(super) dialects: &'static [&'static str],
+    dialects: &'static [&'static str],
     /// Whether a text looks like it.
-    pub(super) recognises: fn(&Sample<'_>) -> bool,
+    recognises: fn(&Sample<'_>) -> bool,
     /// Reads a document that is not blank.
-    pub(super) read: fn(&Document) -> Result<List, PlaceError>,
-    /// Writes a list whole, or says what it cannot say.
-    pub(super) write: fn(&List) -> Result<String, CannotSay>,
+    read: fn(&Document) -> Result<List, PlaceError>,
+    /// What it has words for, beside patterns.
+    says: Says,
+    /// Whether it can hold an entry's pattern, name and note.
+    can_write: fn(&List, &Entry) -> bool,
+    /// Writes a list of which it can say everything.
+    write: fn(&List) -> String,
 }
 
 /// What is looked at to tell one format from another.
-pub(super) struct Sample<'t> {
+struct Sample<'t> {
     /// The text.
-    pub(super) text: &'t str,
+    text: &'t str,
     /// What stands behind the last dot of the file's name, in lower case.
-    pub(super) extension: String,
+    extension: String,
+}
+
+impl Sample<'_> {
+    fn is_json(&self) -> bool {
+        self.text.trim_start().starts_with(['{', '[']) || self.extension == "json"
+    }
 }
 
 /// In the order in which a text is compared with them. The last one takes every text.
-static ALL: &[&Spec] = &[&policy_toml::SPEC, &plain::SPEC];
-
-/// A list holds what a format has no words for.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub struct CannotSay {
-    /// The format.
-    pub format: Format,
-    /// Each thing that it cannot say, as a clause.
-    pub what: Vec<String>,
-}
+static ALL: &[&Spec] = &[
+    &pac::SPEC,
+    &cloudflare::SPEC,
+    &netskope::JSON,
+    &zscaler::SPEC,
+    &pan_os_xml::SPEC,
+    &terraform::SPEC,
+    &policy_toml::SPEC,
+    &fortigate::SPEC,
+    &pan_os::SET,
+    &squid::SPEC,
+    &mitmproxy::YAML,
+    &mitmproxy::ARGUMENTS,
+    &netskope::CSV,
+    &client_lists::CHROME,
+    &client_lists::NO_PROXY,
+    &edl::SPEC,
+    &plain::SPEC,
+];
 
 /// No format has this name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -103,13 +139,10 @@ pub fn read(document: &Document, format: Option<Format>) -> Result<List, PlaceEr
 /// # Errors
 /// Everything that the format cannot say, so that nothing gets lost without a word.
 pub fn write(list: &List, format: Format) -> Result<String, CannotSay> {
-    let own = format.0.dialects;
-    match list.dialect.filter(|dialect| !own.is_empty() && !own.contains(&dialect.name())) {
-        Some(other) => {
-            let what = vec![format!("patterns that are written as {other} reads them, and not {}", own.join(" or "))];
-            Err(CannotSay { format, what })
-        }
-        None => (format.0.write)(list),
+    let what = format.unsaid(list);
+    match what.is_empty() {
+        true => Ok((format.0.write)(list)),
+        false => Err(CannotSay { format, what }),
     }
 }
 
@@ -130,26 +163,15 @@ impl Format {
         self.0.name
     }
 
+    /// The dialects whose patterns it holds, the usual one first; none where it holds any.
+    pub fn dialects(self) -> impl Iterator<Item = Dialect> {
+        self.0.dialects.iter().filter_map(|name| name.parse().ok())
+    }
+
     /// What it is, in a few words.
     #[must_use]
     pub fn title(self) -> &'static str {
         self.0.title
-    }
-}
-
-/// So many of the things that a format cannot say are shown.
-const SHOWN: usize = 20;
-
-impl fmt::Display for CannotSay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot say everything that the list holds:", self.format.title())?;
-        for what in self.what.iter().take(SHOWN) {
-            write!(f, "\n  {what}")?;
-        }
-        match self.what.len().checked_sub(SHOWN) {
-            None | Some(0) => Ok(()),
-            Some(more) => write!(f, "\n  and {more} more"),
-        }
     }
 }
 

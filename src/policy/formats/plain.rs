@@ -3,13 +3,22 @@
 use std::fmt::Write as _;
 
 use super::super::Action;
-use super::{CannotSay, Entry, Format, List, Place, Sample, Spec};
+use super::say::{Says, is_bare};
+use super::{Entry, Format, List, Place, Sample, Spec};
 use crate::source::{Document, PlaceError};
 
-pub(super) static SPEC: Spec =
-    Spec { name: "list", title: "a plain list", dialects: &[], recognises: |_: &Sample<'_>| true, read, write };
+pub(super) static SPEC: Spec = Spec {
+    name: "list",
+    title: "a plain list",
+    dialects: &[],
+    recognises: |_: &Sample<'_>| true,
+    read,
+    says: Says::PATTERNS,
+    can_write: |_, entry| is_line(entry),
+    write,
+};
 
-fn read(document: &Document) -> Result<List, PlaceError> {
+pub(super) fn read(document: &Document) -> Result<List, PlaceError> {
     let mut list = List::new(Format::PLAIN, document);
     lines(document, &mut list);
     if list.entries.is_empty() {
@@ -49,41 +58,14 @@ fn comment_in(line: &str) -> Option<(&str, &str)> {
     at.map(|((at, blank), _)| (&line[..at], line[at + blank.len_utf8() + 1..].trim()))
 }
 
-/// What the list holds that a format of bare bypass entries has no words for.
-pub(super) fn beyond_bypass(list: &List) -> Vec<String> {
-    let mut what = Vec::new();
-    for entry in &list.entries {
-        let pattern = entry.pattern();
-        if entry.action() != Action::Bypass {
-            what.push(format!("that `{pattern}` is for {}", entry.action()));
-        }
-        if !entry.enabled() {
-            what.push(format!("that `{pattern}` is switched off"));
-        }
-        if !entry.ports().is_empty() {
-            what.push(format!("the ports of `{pattern}`"));
-        }
-        if !entry.clients().is_empty() {
-            what.push(format!("the clients of `{pattern}`"));
-        }
-    }
-    what
+/// Whether a pattern can stand on a line and is no comment there.
+pub(super) fn is_line(entry: &Entry) -> bool {
+    let pattern = entry.pattern();
+    is_bare(entry, &[]) && !pattern.starts_with(['#', ';']) && comment_in(pattern).is_none()
 }
 
-fn write(list: &List) -> Result<String, CannotSay> {
-    let mut what = beyond_bypass(list);
-    let breaks = |entry: &&Entry| {
-        let pattern = entry.pattern();
-        pattern.trim() != pattern
-            || pattern.starts_with(['#', ';'])
-            || comment_in(pattern).is_some()
-            || pattern.contains(['\n', '\r'])
-            || pattern.is_empty()
-    };
-    what.extend(list.entries.iter().filter(breaks).map(|entry| format!("the pattern `{}`", entry.pattern())));
-    if !what.is_empty() {
-        return Err(CannotSay { format: Format::PLAIN, what });
-    }
+/// Writes an entry on each line, with its note behind it.
+pub(super) fn write(list: &List) -> String {
     let mut text = String::new();
     let mut comments = list.comments.iter().peekable();
     for (at, entry) in list.entries.iter().enumerate() {
@@ -99,7 +81,7 @@ fn write(list: &List) -> Result<String, CannotSay> {
     for (_, comment) in comments {
         write_comment(&mut text, comment);
     }
-    Ok(text)
+    text
 }
 
 fn write_comment(text: &mut String, comment: &str) {
@@ -147,9 +129,10 @@ mod tests {
             Entry::new("b #c", Action::Bypass, place).with_ports(vec!["443".parse().unwrap()]),
         ];
         let refused = super::super::write(&list, Format::PLAIN).unwrap_err();
+        let what: Vec<_> = refused.what.iter().map(|what| what.text.as_str()).collect();
         assert_eq!(
-            refused.what,
-            ["that `a` is for block", "that `a` is switched off", "the ports of `b #c`", "the pattern `b #c`"]
+            what,
+            ["that `a` is for block", "that `a` is switched off", "the ports of `b #c`", "`b #c` as an entry"]
         );
     }
 }

@@ -9,11 +9,27 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use super::super::Action;
 use super::super::condition::{Network, Ports};
 use super::super::rule::{RuleId, RuleIdError};
-use super::{CannotSay, Dialect, Entry, Format, List, Place, Sample, Spec};
+use super::say::{ALL_ACTIONS, Says};
+use super::{Dialect, Entry, Format, List, Place, Sample, Spec};
 use crate::source::{Document, PlaceError};
 
-pub(super) static SPEC: Spec =
-    Spec { name: "policy-toml", title: "a policy.toml", dialects: &[], recognises, read, write };
+pub(super) static SPEC: Spec = Spec {
+    name: "policy-toml",
+    title: "a policy.toml",
+    dialects: &[],
+    recognises,
+    read,
+    says: Says {
+        actions: ALL_ACTIONS,
+        disabled: true,
+        ports: true,
+        clients: true,
+        dialects: false,
+        defaults: ALL_ACTIONS,
+    },
+    can_write: |_, _| true,
+    write,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +103,7 @@ fn read(document: &Document) -> Result<List, PlaceError> {
     Ok(list)
 }
 
-fn write(list: &List) -> Result<String, CannotSay> {
+fn write(list: &List) -> String {
     let mut toml = DocumentMut::new();
     if let Some(dialect) = list.dialect {
         toml["dialect"] = value(dialect.name());
@@ -97,11 +113,7 @@ fn write(list: &List) -> Result<String, CannotSay> {
     }
     let mut rules = ArrayOfTables::new();
     let mut ids = HashSet::new();
-    let mut what = Vec::new();
     for entry in &list.entries {
-        if let Some(own) = entry.dialect().filter(|own| Some(*own) != list.dialect) {
-            what.push(format!("that `{}` alone is read as {own} reads it", entry.pattern()));
-        }
         let mut table = table(entry);
         // The name of a list is no id where several entries have it.
         if entry.name().is_some_and(|name| RuleId::chosen(name).is_err() || !ids.insert(name)) {
@@ -109,13 +121,10 @@ fn write(list: &List) -> Result<String, CannotSay> {
         }
         rules.push(table);
     }
-    if !what.is_empty() {
-        return Err(CannotSay { format: Format::POLICY_TOML, what });
-    }
     if !rules.is_empty() {
         toml.insert("rule", Item::ArrayOfTables(rules));
     }
-    Ok(toml.to_string())
+    toml.to_string()
 }
 
 /// One rule as the table that it is in the file.

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::journal::{End, Outcome, Recording, Told, Via};
-use crate::net::{Destination, Host};
+use crate::net::{Destination, Host, LOOP_HINT};
 use crate::proxy::client::Client;
 use crate::proxy::{Shared, connection};
 
@@ -55,6 +55,17 @@ fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
 
 /// Serves one redirected connection.
 pub(in crate::proxy) async fn serve(shared: &Arc<Shared>, stream: TcpStream, recording: Recording, here: SocketAddr) {
+    let peer = recording.note(|record| record.client.address);
+    // Held as long as the connection is served.
+    let _end = match shared.own.as_ref().map(|own| own.accepted(peer)) {
+        Some(None) => {
+            recording.note(|record| record.told = Some(Told::Reset));
+            let end = format!("a redirect rule brought the proxy's own connection back to it: {LOOP_HINT}");
+            recording.finish(Outcome::Blocked, End::middlebox(end));
+            return Client::tcp(stream).reset();
+        }
+        end => end,
+    };
     let to = match original_destination(&stream) {
         Ok(to) if to.port() != here.port() || (!here.ip().is_unspecified() && to.ip() != here.ip()) => to,
         Ok(_) => {

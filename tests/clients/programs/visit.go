@@ -52,9 +52,11 @@ func main() {
 	}
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	response, err := client.Get("https://" + host + "/")
-	var refused *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	switch {
-	case errors.As(err, &refused), errors.Is(err, errPin):
+	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid), errors.Is(err, errPin):
 		leave(3, err)
 	case err != nil:
 		leave(1, err)

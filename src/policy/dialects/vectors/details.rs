@@ -117,6 +117,7 @@ const ROWS: &[(&str, &str, &str, char, &str)] = &[
     ("no-proxy-go", "10.1.2.3:8443", "10.1.2.3:443", 'n', "V"),
     ("no-proxy-go", "[::1]:443", "[::1]:443", 'Y', "V"),
     ("no-proxy-go", "2001:db8::/32", "[2001:db8::9]", 'Y', "V"),
+    ("no-proxy-go", "[2001:db8::9]", "[2001:db8::9]", 'n', "V"),
     ("no-proxy-go", "bücher.example", "a.xn--bcher-kva.example", 'Y', "V"),
     ("no-proxy-go", "*okta.com", "okta.com", 'n', "V"),
     ("no-proxy-go", " Okta.com ", "okta.com", 'Y', "V"),

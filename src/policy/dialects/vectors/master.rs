@@ -89,6 +89,8 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("chrome-bypass", "*.okta.com", "nYYnnYm", "V, trailing dot I"),
     ("chrome-bypass", "*okta.com", "YYYYnYm", "V, trailing dot I"),
     ("windows-proxy-override", "*.okta.com", "???????", "none"),
+    ("pac", "okta.com", "YYYYnyn", "V, upper case K"),
+    ("pac", ".okta.com", "nYYnnyn", "V, upper case K"),
 ];
 
 #[test]

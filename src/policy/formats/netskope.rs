@@ -1,0 +1,172 @@
+//! Netskope: a URL list as CSV, one URL on each line, and as JSON of its API (docs.netskope.com, "URL Lists"; REST API v2,
+//! `/policy/urllist`).
+
+use serde_json::json;
+
+use super::super::Action;
+use super::say::{Says, is_bare};
+use super::tree::{self, Node, Value, place};
+use super::{Entry, Format, List, Sample, Spec, plain};
+use crate::source::{Document, PlaceError, Places};
+
+pub(super) static CSV: Spec = Spec {
+    name: "netskope-csv",
+    title: "a Netskope URL list in CSV",
+    dialects: &["netskope-url-list", "netskope-domain"],
+    recognises: |sample: &Sample<'_>| {
+        sample.extension == "csv" || header(sample.text).is_some() || has_columns(sample.text)
+    },
+    read: read_csv,
+    says: Says::PATTERNS,
+    can_write: |_, entry| is_bare(entry, &[]) && !entry.pattern().starts_with(['#', ';']),
+    write: write_csv,
+};
+
+pub(super) static JSON: Spec = Spec {
+    name: "netskope-json",
+    title: "JSON of the Netskope API",
+    dialects: &["netskope-url-list", "netskope-domain"],
+    recognises: |sample: &Sample<'_>| {
+        let has = |key: &str| sample.text.contains(key);
+        sample.is_json() && has("\"urls\"") && (has("\"exact\"") || has("\"regex\"") || has("\"json_version\""))
+    },
+    read: read_json,
+    says: Says::PATTERNS,
+    can_write: |_, _| true,
+    write: write_json,
+};
+
+/// Whether there are several lines, and a comma in some of them that belongs to no comment.
+fn has_columns(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    let has = |line: &str| {
+        let entry = line.split([' ', '\t']).next().unwrap_or_default();
+        entry.contains(',') && !line.contains(['{', '(', '=', '\\'])
+    };
+    lines.clone().count() > 1 && lines.any(has)
+}
+
+/// The first line, where it is a heading and no entry.
+fn header(text: &str) -> Option<&str> {
+    let first = text.lines().next()?;
+    let name = first.split(',').next()?.trim().trim_matches('"').to_ascii_lowercase();
+    ["url", "urls", "host", "hosts", "hostname", "domain", "domains", "destination"]
+        .contains(&name.as_str())
+        .then_some(first)
+}
+
+fn read_csv(document: &Document) -> Result<List, PlaceError> {
+    let mut list = List::new(Format(&CSV), document);
+    list.dialect = "netskope-url-list".parse().ok();
+    let text = document.text();
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut places = document.places();
+    let mut record = csv::StringRecord::new();
+    let header = header(text).is_some();
+    loop {
+        let wrong = |error: &csv::Error| {
+            let at = error.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
+            document.error(at..at + 1, error.to_string(), None)
+        };
+        if !reader.read_record(&mut record).map_err(|error| wrong(&error))? {
+            break;
+        }
+        let start = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
+        // A record begins at its first byte that is none of a line end.
+        let start = start + text[start..].len() - text[start..].trim_start().len();
+        let Some(first) = record.get(0).filter(|first| !first.is_empty()) else { continue };
+        let quoted = text[start..].starts_with('"');
+        let at = place(&mut places, start + usize::from(quoted));
+        if header && start == 0 {
+            list.put_aside(at, format!("the heading {first} is no entry"));
+        } else if let Some(comment) = first.strip_prefix(['#', ';']) {
+            list.comments.push((list.entries.len(), comment.trim().to_owned()));
+        } else {
+            let note = record.iter().skip(1).filter(|field| !field.is_empty()).collect::<Vec<_>>().join(", ");
+            list.entries
+                .push(Entry::new(first, Action::Bypass, at).with_note(Some(note).filter(|note| !note.is_empty())));
+        }
+    }
+    Ok(list)
+}
+
+fn write_csv(list: &List) -> String {
+    let field = |text: &str| match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
+    let mut text = String::new();
+    let mut comments = list.comments.iter().peekable();
+    let one = |comment: &str| format!("# {}\n", plain::one_line(comment).replace([',', '"'], " "));
+    for (number, entry) in list.entries.iter().enumerate() {
+        while let Some((_, comment)) = comments.next_if(|(before, _)| *before <= number) {
+            text.push_str(&one(comment));
+        }
+        text.push_str(&field(entry.pattern()));
+        if let Some(note) = entry.note() {
+            text.push(',');
+            text.push_str(&field(&plain::one_line(note)));
+        }
+        text.push('\n');
+    }
+    text.extend(comments.map(|(_, comment)| one(comment)));
+    text
+}
+
+fn read_json(document: &Document) -> Result<List, PlaceError> {
+    let root = tree::json(document)?;
+    let mut list = List::new(Format(&JSON), document);
+    list.dialect = "netskope-url-list".parse().ok();
+    take(&mut list, &mut document.places(), &root, None, 4);
+    Ok(list)
+}
+
+/// Lists of URLs under a name, arrays of them, and whatever holds them.
+fn take(list: &mut List, places: &mut Places<'_>, node: &Node, name: Option<&str>, depth: usize) {
+    match &node.value {
+        Value::Items(items) => items.iter().for_each(|item| take(list, places, item, name, depth)),
+        Value::Fields(fields) => {
+            let own = node.field("name").and_then(Node::text).or(name);
+            if let Some(urls) = node.field("urls") {
+                let title = own.unwrap_or("this list");
+                if node.field("type").and_then(Node::text) == Some("regex") {
+                    let what = format!("{title} is a list of regular expressions, which no dialect reads");
+                    return list.put_aside(place(places, node.at), what);
+                }
+                for url in urls.items() {
+                    let at = place(places, url.at);
+                    match &url.value {
+                        Value::Text(text) => list
+                            .entries
+                            .push(Entry::new(text.as_str(), Action::Bypass, at).with_name(own.map(ToOwned::to_owned))),
+                        _ => list.put_aside(at, "this is no URL"),
+                    }
+                }
+                list.name = list.name.take().or(own.map(ToOwned::to_owned));
+                return;
+            }
+            for field in fields {
+                match field.node.value {
+                    Value::Items(_) | Value::Fields(_) if depth > 0 => take(list, places, &field.node, own, depth - 1),
+                    _ if ["id", "name", "status", "total"].contains(&field.key.as_str()) => {}
+                    _ => list.put_aside(place(places, field.at), format!("`{}` is no list of URLs", field.key)),
+                }
+            }
+        }
+        _ => list.put_aside(place(places, node.at), "this is no list of URLs"),
+    }
+}
+
+fn write_json(list: &List) -> String {
+    let title = list.name.as_deref().unwrap_or("Bypass list");
+    let runs = list.entries.chunk_by(|one, other| one.name() == other.name());
+    let mut values: Vec<_> = runs
+        .map(|run| {
+            let urls: Vec<_> = run.iter().map(Entry::pattern).collect();
+            json!({"name": run[0].name().unwrap_or(title), "data": {"urls": urls, "type": "exact"}})
+        })
+        .collect();
+    let json = if values.len() == 1 { values.remove(0) } else { values.into() };
+    format!("{json:#}\n")
+}
