@@ -49,12 +49,13 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["up"],
         &["run"],
         &["exec"],
         &["audit"],
+        &["solve"],
         &["enroll"],
         &["verify"],
         &["bypass"],
