@@ -77,7 +77,7 @@ fn every_scenario_stands_in_it_with_its_own_words() {
 
 #[test]
 fn the_commands_that_it_names_exist() {
-    for command in ["run", "up", "exec", "audit", "solve", "bypass", "watch", "policy", "verify", "ca"] {
+    for command in ["run", "up", "exec", "audit", "solve", "verify", "bypass", "watch", "policy", "ca"] {
         assert!(readme().contains(&format!("middlebox {command}")), "{command}");
         let (help, code) = middlebox(&[command, "--help"]);
         assert_eq!(code, 0, "{help}");
