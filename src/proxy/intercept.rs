@@ -521,6 +521,7 @@ async fn http2_leg(
 }
 
 type OnData = Box<dyn FnOnce() + Send + Unpin>;
+type ObservedClient = Observed<Box<TlsStream<Tap<Client>>>, OnData>;
 
 /// Watches the client's first word; from it on, the tap is off and the certificate counts as accepted.
 fn observe(
@@ -528,7 +529,7 @@ fn observe(
     stream: Box<TlsStream<Tap<Client>>>,
     tap: TapHandle,
     resumed: bool,
-) -> (Observed<Box<TlsStream<Tap<Client>>>, OnData>, Watch) {
+) -> (ObservedClient, Watch) {
     let pen = Pen::clone(recording);
     let on_data: OnData = Box::new(move || {
         tap.turn_off();
