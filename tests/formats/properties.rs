@@ -36,9 +36,6 @@ fn default() -> impl Strategy<Value = Option<Action>> {
     prop::option::of(prop::sample::select(vec![Action::Bypass, Action::Inspect, Action::Block]))
 }
 
-/// Pattern, action, whether it is enabled, ports and clients.
-type Deciding = (String, Action, bool, Vec<String>, Vec<String>);
-
 /// What decides, without the note and the name.
 #[derive(Debug, PartialEq)]
 struct Deciding {
