@@ -36,19 +36,25 @@ fn default() -> impl Strategy<Value = Option<Action>> {
     prop::option::of(prop::sample::select(vec![Action::Bypass, Action::Inspect, Action::Block]))
 }
 
-/// Pattern, action, whether it is enabled, ports and clients.
-type Deciding = (String, Action, bool, Vec<String>, Vec<String>);
+/// What decides, without the note and the name.
+#[derive(Debug, PartialEq)]
+struct Deciding {
+    pattern: String,
+    action: Action,
+    enabled: bool,
+    ports: Vec<String>,
+    clients: Vec<String>,
+}
 
-/// What decides, without notes and names.
 fn deciding(list: &List) -> Vec<Deciding> {
-    list.entries
-        .iter()
-        .map(|entry| {
-            let ports = entry.ports().iter().map(ToString::to_string).collect();
-            let clients = entry.clients().iter().map(ToString::to_string).collect();
-            (entry.pattern().to_owned(), entry.action(), entry.enabled(), ports, clients)
-        })
-        .collect()
+    let of = |entry: &Entry| Deciding {
+        pattern: entry.pattern().to_owned(),
+        action: entry.action(),
+        enabled: entry.enabled(),
+        ports: entry.ports().iter().map(ToString::to_string).collect(),
+        clients: entry.clients().iter().map(ToString::to_string).collect(),
+    };
+    list.entries.iter().map(of).collect()
 }
 
 proptest! {
@@ -88,7 +94,7 @@ proptest! {
             let mut said = deciding(&list);
             if format.name().starts_with("mitmproxy") {
                 // Two options, and what is ignored counts first.
-                said.sort_by_key(|(_, action, ..)| *action != Action::Bypass);
+                said.sort_by_key(|deciding| deciding.action != Action::Bypass);
             }
             prop_assert_eq!(said, deciding(&again), "{}\n{}", format, text);
         }

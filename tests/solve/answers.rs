@@ -59,7 +59,7 @@ fn a_run_that_does_not_end_has_failed() {
     }
     // A client that waits for ever where it is refused.
     let script = format!("{CLIENT} pinned a.one.test {{pin:a.one.test}} || sleep 600");
-    let answer = Place::new().solve(&["a.one.test"], &["--timeout", "5s"], &script);
+    let answer = Place::new().solve(&["a.one.test"], &["--timeout", "20s"], &script);
     assert_eq!(answer.list(), ["a.one.test"]);
     assert_eq!(answer.json["runs"][1]["ended"], "ended at its time limit");
 }

@@ -110,7 +110,7 @@ import ssl, sys, urllib.request
 
 def get(host, roots=None):
     context = ssl.create_default_context(cafile=roots)
-    urllib.request.urlopen(f'https://{host}/', context=context, timeout=30).read()
+    urllib.request.urlopen(f'https://{host}/', context=context, timeout=300).read()
 
 get('www.one.test')
 get('vault.two.test', roots=sys.argv[1])

@@ -45,6 +45,10 @@ impl Place {
     pub(crate) fn solve(&self, hosts: &[&str], flags: &[&str], script: &str) -> Answer {
         let origins: Vec<String> = hosts.iter().map(|host| format!("--origin={host}=static")).collect();
         let mut line: Vec<&str> = origins.iter().map(String::as_str).collect();
+        if !flags.contains(&"--timeout") {
+            // A slow machine is no reason for a run to fail.
+            line.extend(["--timeout", "10m"]);
+        }
         line.extend(flags);
         line.extend(["--", "sh", "-c", script]);
         self.solve_command(&line)
@@ -96,6 +100,6 @@ pub(crate) fn no_curl() -> bool {
 
 /// Shell functions for scripts: `get HOST` takes any trusted certificate, `pinned HOST PIN` the genuine key alone.
 pub(crate) const CLIENT: &str = "
-get() { curl --disable -sS --fail --max-time 30 -o /dev/null https://$1/; }
-pinned() { curl --disable -sS --fail --max-time 30 -o /dev/null --pinnedpubkey sha256//$2 https://$1/; }
+get() { curl --disable -sS --fail --max-time 300 -o /dev/null https://$1/; }
+pinned() { curl --disable -sS --fail --max-time 300 -o /dev/null --pinnedpubkey sha256//$2 https://$1/; }
 ";
