@@ -5,10 +5,10 @@
 mod bypass;
 #[path = "cli/program.rs"]
 mod program;
-#[path = "cli/watch.rs"]
-mod watch;
 #[path = "cli/verify.rs"]
 mod verify;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::io::Read as _;
 use std::net::TcpListener;

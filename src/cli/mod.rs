@@ -32,8 +32,8 @@ mod token;
 mod traffic;
 mod trial_args;
 mod up;
-mod watch;
 mod verify;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
