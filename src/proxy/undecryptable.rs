@@ -1,6 +1,6 @@
 //! Sessions that a product cannot decrypt: what it does with them, and what some products learn of them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use quick_cache::sync::Cache;
 use tracing::info;
@@ -8,7 +8,7 @@ use tracing::info;
 use super::Shared;
 use super::observed::alert_in;
 use super::upstream::UpstreamError;
-use crate::authority::{Undecryptable, UndecryptableAction};
+use crate::authority::{Learning, Undecryptable, UndecryptableAction};
 use crate::journal::{ClientCertificate, DecisionKind, Pen};
 use crate::net::{ClientHello, Destination};
 
@@ -22,29 +22,28 @@ const DOES_NOT_FIT: [u8; 3] = [40, 70, 71];
 #[derive(Debug)]
 pub(crate) struct Learned {
     hosts: Cache<Destination, (Instant, String)>,
-    /// None where nothing is learned; without an end, until the proxy ends.
-    keeps: Option<Option<Duration>>,
+    /// None where nothing is learned.
+    learning: Option<Learning>,
 }
 
 impl Learned {
     /// As the profile says, where learning was asked for.
     pub(crate) fn new(profile: &Undecryptable, asked_for: bool) -> Self {
-        let keeps = profile.learning.filter(|_| asked_for).map(|learning| learning.keeps());
-        Self { hosts: Cache::new(REMEMBERED), keeps }
+        Self { hosts: Cache::new(REMEMBERED), learning: profile.learning.filter(|_| asked_for) }
     }
 
     /// Remembers that a host cannot be decrypted; says whether that is done here.
     pub(crate) fn learn(&self, host: &Destination, why: &str) -> bool {
-        if self.keeps.is_some() {
+        if self.learning.is_some() {
             info!(%host, why, "learned: bypassed from now on");
             self.hosts.insert(host.clone(), (Instant::now(), why.to_owned()));
         }
-        self.keeps.is_some()
+        self.learning.is_some()
     }
 
     /// Why a host is bypassed, where it was learned and not forgotten.
     pub(crate) fn recall(&self, host: &Destination) -> Option<String> {
-        let keeps = self.keeps?;
+        let keeps = self.learning?.keeps();
         let (since, why) = self.hosts.get(host)?;
         if keeps.is_some_and(|keeps| since.elapsed() >= keeps) {
             self.hosts.remove(host);
@@ -121,7 +120,6 @@ pub(crate) fn is_passed(shared: &Shared, pen: &Pen, host: &Destination, why: &st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Learning;
 
     #[test]
     fn what_is_learned_is_forgotten_after_its_time_and_only_where_it_was_asked_for() {

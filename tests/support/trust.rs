@@ -30,6 +30,13 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
+/// A certificate for a server of another program, and its key, both PEM.
+pub(crate) fn certificate_pem(name: &str) -> (String, String) {
+    let key = key();
+    let params = CertificateParams::new([name.to_owned()]).unwrap();
+    (params.signed_by(&key, &*CA).unwrap().pem(), key.serialize_pem())
+}
+
 /// TLS as an origin speaks it, with a certificate for these names.
 pub(crate) fn server_config(names: &[String], alpn: &[&str]) -> ServerConfig {
     let key = key();
