@@ -42,7 +42,8 @@ use std::sync::Arc;
 pub use action::{Action, OnChange, WordError};
 pub use change::{Applied, Change, ChangeError, Selector};
 pub use check::{
-    Checked, Edit, Finding, FindingKind, HalfRight, HostChecked, HostVerdict, Mend, Severity, check, lint,
+    Checked, Edit, Finding, FindingKind, HalfRight, HostChecked, HostVerdict, Mend, Severity, check, check_reading,
+    lint,
 };
 pub use compare::{Contrast, Treatment, compare};
 pub use condition::{Network, NetworkError, Ports, PortsError};

@@ -10,7 +10,7 @@ use super::explain::mistaken;
 use super::list::ListArgs;
 use super::text::{Paint, item, labelled, place, print};
 use crate::policy::{
-    Checked, Customer, HostChecked, HostVerdict, Needs, Product, ProductError, Severity, Standing, check,
+    Checked, Customer, HostChecked, HostVerdict, Needs, Product, ProductError, Severity, Standing, check, check_reading,
 };
 use crate::report::{junit_of_check, write_whole};
 
@@ -64,12 +64,18 @@ pub(super) fn run(args: &Args) -> Result<u8, CliError> {
         args.products.iter().map(|name| Product::load(name)).collect::<Result<_, _>>().map_err(told)?;
     let customer = Customer { org: args.org.clone(), custom_domain: args.custom_domain.clone() };
     let list = args.list.listed()?;
-    let checked = check(&list.written, list.dialect, list.default, &products, &customer).map_err(told)?;
+    let name = list.name.clone();
+    let checked = if list.has_script() {
+        check_reading(&list.reading(), &products, &customer)
+    } else {
+        check(&list.written, list.dialect, list.default, &products, &customer)
+    };
+    let checked = checked.map_err(told)?;
     let fails = !checked.passed || (args.strict && !strictly(&checked));
     let guessed_org = args.org.is_none() && products.iter().any(Product::has_organizations);
     print(args.format, &checked, |to| write(&checked, guessed_org, fails, to))?;
     if let Some(path) = &args.junit {
-        write_whole(path, junit_of_check(&checked, &list.name, args.strict)?.as_bytes())?;
+        write_whole(path, junit_of_check(&checked, &name, args.strict)?.as_bytes())?;
     }
     Ok(if fails { exit::EXPECTATION_FAILED } else { exit::AS_EXPECTED })
 }

@@ -122,6 +122,11 @@ impl Listed {
         })
     }
 
+    /// Whether a PAC script decides in place of entries.
+    pub(super) fn has_script(&self) -> bool {
+        self.script.is_some()
+    }
+
     /// The list, read.
     pub(super) fn reading(self) -> Reading {
         Reading::of(self.dialect, self.default, self.written).with_script(self.script)

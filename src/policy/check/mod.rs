@@ -114,19 +114,37 @@ pub fn check(
     products: &[Product],
     customer: &Customer,
 ) -> Result<Checked, ProductError> {
+    let reading = Reading::of(dialect, default, list.iter().cloned());
+    let checked = check_reading(&reading, products, customer)?;
+    if checked.passed {
+        return Ok(checked);
+    }
+    let requirements = requirements(products, customer)?;
+    Ok(Checked { mend: mend::find(list, dialect, default, &requirements), ..checked })
+}
+
+/// Holds a list that has been read against products, without a mend: what a script decides has no entries to add to.
+///
+/// # Errors
+/// The customer's organization is none of a product's, or a name is no host.
+pub fn check_reading(reading: &Reading, products: &[Product], customer: &Customer) -> Result<Checked, ProductError> {
+    let requirements = requirements(products, customer)?;
+    let hosts: Vec<HostChecked> =
+        requirements.iter().map(|requirement| HostChecked::of(&reading.policy, requirement)).collect();
+    let findings = lint(reading);
+    let half_right = half_right::recognise(reading, products, &requirements, &hosts);
+    let passed = passes(&hosts, reading);
+    let products = products.iter().map(|product| product.name.clone()).collect();
+    let dialect = reading.policy.dialect();
+    Ok(Checked { dialect, products, passed, hosts, findings, half_right, mend: None })
+}
+
+fn requirements(products: &[Product], customer: &Customer) -> Result<Vec<Requirement>, ProductError> {
     let mut requirements = Vec::new();
     for product in products {
         requirements.extend(product.requirements(customer)?);
     }
-    let reading = Reading::of(dialect, default, list.iter().cloned());
-    let hosts: Vec<HostChecked> =
-        requirements.iter().map(|requirement| HostChecked::of(&reading.policy, requirement)).collect();
-    let findings = lint(&reading);
-    let half_right = half_right::recognise(&reading, products, &requirements, &hosts);
-    let passed = passes(&hosts, &reading);
-    let mend = (!passed).then(|| mend::find(list, dialect, default, &requirements)).flatten();
-    let products = products.iter().map(|product| product.name.clone()).collect();
-    Ok(Checked { dialect, products, passed, hosts, findings, half_right, mend })
+    Ok(requirements)
 }
 
 /// Whether nothing breaks and no entry is refused.
