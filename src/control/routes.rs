@@ -11,8 +11,7 @@ use time::OffsetDateTime;
 use super::problem::{Problem, ProblemKind};
 use super::server::Shared;
 use super::wire::{ConnectionCounts, Status};
-use super::{connections, events, guard, metrics, openapi, page, policy};
-use super::{connections, events, guard, page, policy, rehearse};
+use super::{connections, events, guard, metrics, openapi, page, policy, rehearse};
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     let rules = get(policy::rules).post(policy::add).patch(policy::switch_selected).delete(policy::remove_selected);
