@@ -5,10 +5,10 @@
 mod bypass;
 #[path = "cli/program.rs"]
 mod program;
-#[path = "cli/watch.rs"]
-mod watch;
 #[path = "cli/verify.rs"]
 mod verify;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -49,12 +49,13 @@ fn told(place: &Place, line: &[&str], output: &Output) -> String {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["up"],
         &["run"],
         &["exec"],
         &["audit"],
+        &["solve"],
         &["enroll"],
         &["verify"],
         &["bypass"],
@@ -63,6 +64,7 @@ fn every_command_explains_itself() {
         &["bypass", "remove"],
         &["bypass", "on"],
         &["bypass", "off"],
+        &["watch"],
         &["ca"],
         &["ca", "show"],
         &["ca", "export"],

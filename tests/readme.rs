@@ -77,7 +77,7 @@ fn every_scenario_stands_in_it_with_its_own_words() {
 
 #[test]
 fn the_commands_that_it_names_exist() {
-    for command in ["run", "up", "exec", "audit", "bypass", "watch", "ca"] {
+    for command in ["run", "up", "exec", "audit", "solve", "verify", "bypass", "watch", "policy", "ca"] {
         assert!(readme().contains(&format!("middlebox {command}")), "{command}");
         let (help, code) = middlebox(&[command, "--help"]);
         assert_eq!(code, 0, "{help}");
@@ -129,6 +129,22 @@ fn the_lines_of_exec_and_audit_run_as_they_stand() {
     }
     assert!(count >= 6, "{count} lines");
     assert!(folder.path().join("works.xml").exists());
+}
+
+#[test]
+fn the_list_that_it_shows_is_the_one_that_is_found() {
+    let readme = readme();
+    let (before, rest) = readme.split_once("<!-- solved -->\n```text\n").unwrap();
+    let (list, _) = rest.split_once("```").unwrap();
+    let line = before.lines().rfind(|line| line.starts_with("middlebox solve ")).unwrap();
+    let program = env!("CARGO_BIN_EXE_middlebox");
+    let arguments: Vec<_> =
+        line.split(' ').skip(1).map(|word| if word == "middlebox" { program } else { word }).collect();
+    let (told, code) = middlebox(&arguments);
+    assert!(code == 0 && told.starts_with(list), "{told}");
+    for flag in ["--dialect", "--policy", "--retries", "--format"] {
+        assert!(middlebox(&["solve", "--help"]).0.contains(flag), "{flag}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What comes out of forging: the leaf with its key, how it came about, or why there is none.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
@@ -19,9 +20,15 @@ pub struct Forged {
     /// What the handshake needs: the chain as it is sent, and the leaf's key.
     pub certified: Arc<CertifiedKey>,
     /// What the leaf says.
-    pub facts: CertificateFacts,
+    pub facts: Arc<CertificateFacts>,
     /// The common name of the issuer.
     pub issuer: String,
+    /// The host that it was made for.
+    pub host: Host,
+    /// Whether the leaf names that host, by the rules of clients (RFC 6125).
+    pub names_host: bool,
+    /// From when to when the leaf is valid, in seconds since 1970.
+    pub valid: RangeInclusive<i64>,
     /// What the leaf was made after.
     pub mirrored: Mirrored,
     /// Whose key signed it.

@@ -1,11 +1,13 @@
 //! Minting: one leaf, signed as profile, origin and defect ask for, with the chain that is sent behind it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rcgen::CustomExtension;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::ca::{self, BACKDATE, Issuing};
 use super::constraint::{self, Permit};
@@ -78,7 +80,9 @@ impl Authority {
         }
         let facts = CertificateFacts::of(&leaf)?;
         let issuer = CertificateFacts::issuer_name(&leaf).unwrap_or_else(|| facts.issuer.clone());
-        let stale_at = stale_at(&leaf, issuing.until, now);
+        let valid = validity(&leaf);
+        let stale_at = stale_at(*valid.end(), issuing.until, now);
+        let names_host = names(&leaf, host);
         let chain: Vec<_> = std::iter::once(leaf).chain(above).collect();
         let root = match signed_by {
             SignedBy::InspectionCa => self.ca.root(),
@@ -88,8 +92,11 @@ impl Authority {
         let in_order = order::is_kept_by(&chain, root);
         Ok(Forged {
             certified: Arc::new(CertifiedKey::new(chain, key.signing)),
-            facts,
+            facts: Arc::new(facts),
             issuer,
+            host: host.clone(),
+            names_host,
+            valid,
             mirrored: if origin.is_some() { Mirrored::Origin } else { Mirrored::NameAlone },
             signed_by,
             in_order,
@@ -220,11 +227,22 @@ impl Authority {
     }
 }
 
+/// From when to when a leaf is valid; never, where it does not parse.
+fn validity(leaf: &CertificateDer<'_>) -> RangeInclusive<i64> {
+    match X509Certificate::from_der(leaf) {
+        Ok((_, leaf)) => leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp(),
+        Err(_) => RangeInclusive::new(1, 0),
+    }
+}
+
+fn names(leaf: &CertificateDer<'_>, host: &Host) -> bool {
+    rustls::server::ParsedCertificate::try_from(leaf)
+        .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
+}
+
 /// A leaf goes with its chain, or when it ends; one that was over from the start would be forged for ever.
-fn stale_at(leaf: &CertificateDer<'_>, until: OffsetDateTime, now: OffsetDateTime) -> OffsetDateTime {
-    use x509_parser::prelude::{FromDer, X509Certificate};
-    let end = X509Certificate::from_der(leaf).map(|(_, leaf)| leaf.validity().not_after.to_datetime());
-    match end {
+fn stale_at(not_after: i64, until: OffsetDateTime, now: OffsetDateTime) -> OffsetDateTime {
+    match OffsetDateTime::from_unix_timestamp(not_after) {
         // A CA that has ended itself signs no better a second time.
         _ if until <= now => now + Duration::MINUTE,
         Ok(end) if end > now => end.min(until),
@@ -366,8 +384,8 @@ mod tests {
         }
         let now = OffsetDateTime::now_utc();
         let ending = Origin::new().valid(-90, 2).der();
-        assert!(stale_at(&ending, now + days(90), now) < now + days(3));
-        assert_eq!(stale_at(&ending, now + days(1), now), now + days(1));
-        assert_eq!(stale_at(&origin, now + days(90), now), now + days(90));
+        assert!(stale_at(*validity(&ending).end(), now + days(90), now) < now + days(3));
+        assert_eq!(stale_at(*validity(&ending).end(), now + days(1), now), now + days(1));
+        assert_eq!(stale_at(*validity(&origin).end(), now + days(90), now), now + days(90));
     }
 }

@@ -170,13 +170,24 @@ fn tell_progress(progress: &AuditProgress<'_>) {
     };
 }
 
+/// Writes the files and tells the result; the one does not wait for the other's success.
 fn tell(args: &Args, report: &AuditReport) -> Result<(), CliError> {
+    let filed = write_files(args, report);
+    let told = print(args, report);
+    filed.and(told)
+}
+
+fn write_files(args: &Args, report: &AuditReport) -> Result<(), CliError> {
     if let Some(path) = &args.junit {
         write_whole(path, report.junit()?.as_bytes())?;
     }
     if let Some(path) = &args.write_baseline {
         write_whole(path, Baseline::text(report).as_bytes())?;
     }
+    Ok(())
+}
+
+fn print(args: &Args, report: &AuditReport) -> Result<(), CliError> {
     if args.format == AuditFormat::Text && args.log.quiet && report.passed() {
         return Ok(());
     }

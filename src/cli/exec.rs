@@ -148,13 +148,24 @@ fn expectations(typed: &[String]) -> Result<Vec<Expectation>, CliError> {
     }
 }
 
+/// Writes the files and tells the result; the one does not wait for the other's success.
 fn tell(args: &Args, report: &ExecReport) -> Result<(), CliError> {
+    let filed = write_files(args, report);
+    let told = print(args, report);
+    filed.and(told)
+}
+
+fn write_files(args: &Args, report: &ExecReport) -> Result<(), CliError> {
     if let Some(path) = &args.junit {
         write_whole(path, report.junit()?.as_bytes())?;
     }
     if let Some(path) = &args.har {
         write_whole(path, &Har::of(&report.connections).to_json())?;
     }
+    Ok(())
+}
+
+fn print(args: &Args, report: &ExecReport) -> Result<(), CliError> {
     match args.format {
         Format::Json => {
             let mut out = io::stdout().lock();

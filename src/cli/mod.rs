@@ -27,13 +27,14 @@ mod rule_args;
 mod run;
 mod shipped;
 mod signal;
+mod solve;
 mod state_folder;
 mod token;
 mod traffic;
 mod trial_args;
 mod up;
-mod watch;
 mod verify;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -63,6 +64,7 @@ enum Command {
     Run(run::Args),
     Exec(Box<exec::Args>),
     Audit(Box<audit::Args>),
+    Solve(Box<solve::Args>),
     Enroll(enroll::Args),
     Verify(verify::Args),
     Bypass(bypass::Args),
@@ -112,6 +114,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Run(args) => wait_for(run::run(args)),
         Command::Exec(args) => wait_for(exec::exec(*args)),
         Command::Audit(args) => wait_for(audit::audit(*args)),
+        Command::Solve(args) => wait_for(solve::run(*args)),
         Command::Enroll(args) => wait_for(enroll::enroll(args)),
         Command::Verify(args) => wait_for(verify::verify(args)),
         Command::Bypass(args) => wait_for(bypass::bypass(args)),

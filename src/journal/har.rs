@@ -298,7 +298,7 @@ mod tests {
             record.opened = OffsetDateTime::UNIX_EPOCH;
         });
         for (path, status) in [("/a", Some(200)), ("/b", None)] {
-            recording.exchange(Exchange {
+            recording.exchange(|| Exchange {
                 method: "GET".to_owned(),
                 host: "shop.example".to_owned(),
                 path: path.to_owned(),

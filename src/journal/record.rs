@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -163,7 +164,7 @@ pub struct OriginFacts {
     /// The protocol that the origin chose.
     pub alpn: Option<String>,
     /// The origin's own certificate.
-    pub certificate: Option<CertificateFacts>,
+    pub certificate: Option<Arc<CertificateFacts>>,
     /// Whether its chain, name and time verified.
     pub trusted: Option<bool>,
     /// Whether it asked for a client certificate, and what it got; none where it did not ask.
@@ -186,7 +187,7 @@ pub enum ClientCertificate {
 #[derive(Clone, Debug, Serialize)]
 pub struct ForgedFacts {
     /// What it says.
-    pub certificate: CertificateFacts,
+    pub certificate: Arc<CertificateFacts>,
     /// The issuer's common name, the word that people look for.
     pub issuer: String,
     /// `origin` where it mirrors the origin's certificate, `name-alone` where none could be had.

@@ -400,15 +400,25 @@ impl Pen {
         micros(at.saturating_duration_since(self.live.opened))
     }
 
-    /// Adds an exchange.
-    pub fn exchange(&self, exchange: Exchange) {
+    /// Adds an exchange, which is described only where the record still has room for it.
+    pub fn exchange(&self, describe: impl FnOnce() -> Exchange) {
         let limit = self.journal.0.limits.exchanges;
         self.note(|record| {
             record.exchange_count += 1;
             if record.exchanges.len() < limit {
-                record.exchanges.push(exchange);
+                // Most connections carry one, and may be idle for long behind it.
+                if record.exchanges.is_empty() {
+                    record.exchanges.reserve_exact(1);
+                }
+                record.exchanges.push(describe());
             }
         });
+    }
+
+    /// Whether the record has room for another exchange.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.note(|record| record.exchanges.len() < self.journal.0.limits.exchanges)
     }
 
     /// The outcome and the end; the first word counts.

@@ -171,15 +171,15 @@ impl State {
 #[derive(Debug)]
 pub struct Tap<S> {
     inner: S,
-    handle: TapHandle,
-    on: bool,
+    /// Given back once the tap is off.
+    handle: Option<TapHandle>,
 }
 
 impl<S> Tap<S> {
     /// Puts a tap on a stream.
     pub fn new(inner: S) -> (Self, TapHandle) {
         let handle = TapHandle::default();
-        (Self { inner, handle: handle.clone(), on: true }, handle)
+        (Self { inner, handle: Some(handle.clone()) }, handle)
     }
 
     /// The stream below, without the tap.
@@ -193,13 +193,13 @@ impl<S> Tap<S> {
     }
 
     fn note(&mut self, note: impl FnOnce(&mut State)) {
-        if self.on {
-            let mut state = self.handle.state();
-            if state.off {
-                self.on = false;
-            } else {
-                note(&mut state);
-            }
+        let Some(handle) = &self.handle else { return };
+        let mut state = handle.state();
+        if state.off {
+            drop(state);
+            self.handle = None;
+        } else {
+            note(&mut state);
         }
     }
 }
@@ -209,7 +209,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         let before = buf.filled().len();
         let asked = buf.remaining() > 0;
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if self.on {
+        if self.handle.is_some() {
             match &result {
                 Ok(()) if asked && buf.filled().len() == before => self.note(|state| state.ended(WireEnd::Fin)),
                 Ok(()) => self.note(|state| state.received(&buf.filled()[before..])),
@@ -252,7 +252,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
 
 impl<S> Tap<S> {
     fn wrote(&mut self, result: &Poll<io::Result<usize>>) {
-        if self.on
+        if self.handle.is_some()
             && let Poll::Ready(Ok(count)) = result
             && *count > 0
         {

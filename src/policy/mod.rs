@@ -11,6 +11,7 @@ mod condition;
 mod convert;
 mod decision;
 mod dialects;
+mod entry;
 mod explain;
 mod file;
 pub mod formats;

@@ -85,7 +85,7 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
     match peeked {
         Peeked::Tls(hello) => {
             recording.note(|record| record.hello = Some((*hello).clone()));
-            Box::pin(tls(shared, client, recording, inbound, &hello)).await;
+            Box::pin(tls(shared, client, recording, inbound, hello)).await;
         }
         Peeked::NotTls(why) => {
             if let Some(why) = why {
@@ -105,13 +105,19 @@ pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &
     }
 }
 
-async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound, hello: &ClientHello) {
+async fn tls(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    inbound: &Inbound,
+    hello: Box<ClientHello>,
+) {
     if let (Some(sni), Some(asked)) = (&hello.sni, inbound.destination.host.name())
         && !sni.eq_ignore_ascii_case(asked)
     {
         recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
     }
-    let action = Box::pin(decide(shared, recording, inbound, Some(hello))).await;
+    let action = Box::pin(decide(shared, recording, inbound, Some(&hello))).await;
     if action == Action::Inspect
         && shared.config.probe
         && let Some(open) = recording.probe()
@@ -123,9 +129,12 @@ async fn tls(shared: &Arc<Shared>, mut client: Client, recording: &Recording, in
             let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
-            client.linger().await;
+            Box::pin(client.linger()).await;
         }
-        Action::Bypass => Box::pin(bypass(shared, client, recording, inbound)).await,
+        Action::Bypass => {
+            drop(hello);
+            Box::pin(bypass(shared, client, recording, inbound)).await;
+        }
         Action::Inspect => {
             shared.owners.ask(recording);
             Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
@@ -168,7 +177,7 @@ async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbo
 /// Passes a client's TLS through to its destination.
 pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
     let origin = tokio::select! {
-        origin = dial(shared, &inbound.destination) => origin,
+        origin = Box::pin(dial(shared, &inbound.destination)) => origin,
         () = client.left() => {
             return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
         }
@@ -190,7 +199,7 @@ async fn plain_tunnel(
     inbound: &Inbound,
     origin: Option<Dialled>,
 ) {
-    if decide(shared, recording, inbound, None).await == Action::Block {
+    if Box::pin(decide(shared, recording, inbound, None)).await == Action::Block {
         recording.note(|record| record.told = Some(Told::Reset));
         recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
         return client.reset();
@@ -198,7 +207,7 @@ async fn plain_tunnel(
     let origin = match origin {
         Some(origin) => origin,
         None => tokio::select! {
-            origin = dial(shared, &inbound.destination) => match origin {
+            origin = Box::pin(dial(shared, &inbound.destination)) => match origin {
                 Ok(origin) => origin,
                 Err(error) => return fail_unreached(shared, client, recording, &error),
             },

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 use rustls::server::{ClientHello as RustlsHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
@@ -35,7 +34,7 @@ use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
     Signature, Told,
 };
-use crate::net::{CertificateFacts, ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
+use crate::net::{ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, WireEnd};
 
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -52,24 +51,26 @@ pub(super) async fn run(
     mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
-    hello: &ClientHello,
+    hello: Box<ClientHello>,
 ) {
-    let name = name_of(inbound, Some(hello));
-    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, hello) };
+    let name = name_of(inbound, Some(&hello));
+    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
     let host = key.host();
     if let Some(why) = shared.learned.recall(&host) {
         undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
         return Box::pin(bypass(shared, client, recording, inbound)).await;
     }
-    if let Some(why) = undecryptable::by_hello(hello) {
+    if let Some(why) = undecryptable::by_hello(&hello) {
         if undecryptable::is_passed(shared, recording, &host, &why) {
             return Box::pin(bypass(shared, client, recording, inbound)).await;
         }
         let _ = client.write_all(&PROTOCOL_VERSION).await;
         recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
         recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
-        return client.linger().await;
+        return Box::pin(client.linger()).await;
     }
+    // The record has it; from here on only the connection's own memory counts, since it may be idle for long.
+    drop(hello);
     match shared.upstream.known(&key) {
         Some(known) => Box::pin(known_origin(shared, client, recording, inbound, &key, known)).await,
         None => Box::pin(new_origin(shared, client, recording, inbound, &key)).await,
@@ -93,7 +94,7 @@ pub(super) async fn certificate_names(
     if let Ok((_, certificate)) = X509Certificate::from_der(&origin.leaf) {
         names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_owned));
     }
-    names.extend(CertificateFacts::of(&origin.leaf).map(|facts| facts.names).unwrap_or_default());
+    names.extend(origin.facts.iter().flat_map(|facts| facts.names.iter().cloned()));
     names
 }
 
@@ -173,7 +174,8 @@ async fn new_origin(
         let answer = untrusted_page(&key.name, fault);
         return Box::pin(answer_inside(shared, client, recording, key, answer, &fault.to_string())).await;
     }
-    let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return };
+    let forged = Box::pin(forge(shared, recording, &key.name, Some(&leg.origin))).await;
+    let Some(forged) = forged else { return };
     let alpn = leg.origin.alpn.clone();
     let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
     let Some(accepted) = accepted else { return };
@@ -249,14 +251,13 @@ fn untrusted_page(host: &Host, fault: &OriginFault) -> Answer {
 }
 
 fn note_origin(pen: &Pen, origin: &KnownOrigin) {
-    let certificate = CertificateFacts::of(&origin.leaf).ok();
     pen.note(|record| {
         record.origin = Some(OriginFacts {
             by: Some(origin.by.clone()),
             address: Some(origin.address),
             version: Some(origin.version.to_owned()),
             alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
-            certificate,
+            certificate: origin.facts.clone(),
             trusted: Some(origin.trust == OriginTrust::Trusted),
             client_certificate: origin.client_certificate,
             fault: match &origin.trust {
@@ -280,7 +281,7 @@ async fn forge(
             recording.stage(|stages| &mut stages.forged);
             recording.note(|record| {
                 record.forged = Some(ForgedFacts {
-                    certificate: forged.facts.clone(),
+                    certificate: Arc::clone(&forged.facts),
                     issuer: forged.issuer.clone(),
                     mirrored: match forged.mirrored {
                         Mirrored::Origin => "origin",
@@ -307,7 +308,8 @@ async fn forge(
 // ---- the client's handshake ---------------------------------------------------------------------------------------
 
 struct Accepted {
-    stream: TlsStream<Tap<Client>>,
+    /// Boxed, since it goes through many hands.
+    stream: Box<TlsStream<Tap<Client>>>,
     done: Instant,
     took: Duration,
     audit: LeafAudit,
@@ -365,7 +367,14 @@ async fn handshake(
             let resumed = facts.resumed;
             recording.note(|record| record.handshake = Some(facts));
             recording.stage(|stages| &mut stages.client_tls);
-            Some(Accepted { stream, done: Instant::now(), took: begun.elapsed(), audit, tap, resumed })
+            Some(Accepted {
+                stream: Box::new(stream),
+                done: Instant::now(),
+                took: begun.elapsed(),
+                audit,
+                tap,
+                resumed,
+            })
         }
         Ok(Err(_)) if resuming.is_some_and(|resuming| resuming.was_taken()) => {
             recording.finish(Outcome::Unused, End::client(NO_CERTIFICATE));
@@ -386,20 +395,10 @@ async fn handshake(
 /// What is known of the certificate that the client is about to judge.
 fn audit(forged: &Forged, recording: &Recording) -> LeafAudit {
     let host = recording.note(|record| record.host()).unwrap_or_default();
-    let leaf = forged.certified.cert.first();
-    let names_host = leaf.is_some_and(|leaf| names(leaf, &host));
-    let in_time = leaf.and_then(|leaf| X509Certificate::from_der(leaf).ok()).is_some_and(|(_, leaf)| {
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        (leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp()).contains(&now)
-    });
+    let names_host = forged.names_host && Host::parse(&host).is_ok_and(|host| host == forged.host);
+    let in_time = forged.valid.contains(&OffsetDateTime::now_utc().unix_timestamp());
     let by_inspection_ca = forged.signed_by == SignedBy::InspectionCa;
     LeafAudit { names_host, in_time, in_order: forged.in_order, by_inspection_ca }
-}
-
-fn names(leaf: &CertificateDer<'_>, host: &str) -> bool {
-    let Ok(host) = Host::parse(host) else { return false };
-    rustls::server::ParsedCertificate::try_from(leaf)
-        .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &host.server_name()).is_ok())
 }
 
 /// GnuTLS hands the chain to its caller, who may look at it once the handshake is complete; its hello gives it away.
@@ -522,14 +521,15 @@ async fn http2_leg(
 }
 
 type OnData = Box<dyn FnOnce() + Send + Unpin>;
+type ObservedClient = Observed<Box<TlsStream<Tap<Client>>>, OnData>;
 
 /// Watches the client's first word; from it on, the tap is off and the certificate counts as accepted.
 fn observe(
     recording: &Recording,
-    stream: TlsStream<Tap<Client>>,
+    stream: Box<TlsStream<Tap<Client>>>,
     tap: TapHandle,
     resumed: bool,
-) -> (Observed<TlsStream<Tap<Client>>, OnData>, Watch) {
+) -> (ObservedClient, Watch) {
     let pen = Pen::clone(recording);
     let on_data: OnData = Box::new(move || {
         tap.turn_off();

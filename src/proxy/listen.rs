@@ -62,7 +62,7 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: 
     match (refused, port) {
         (Some(answer), Port::Proxy) => {
             debug!(detail = answer.detail, "turned away");
-            inbound::turn_away(Client::tcp(stream), &recording, &answer).await;
+            Box::pin(inbound::turn_away(Client::tcp(stream), &recording, &answer)).await;
         }
         // Who knows no proxy cannot be told why.
         (Some(answer), Port::Transparent(_) | Port::Forward(_)) => {
@@ -71,7 +71,9 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: 
             Client::tcp(stream).reset();
         }
         (None, Port::Proxy) => inbound::serve(&shared, Client::tcp(stream), recording).await,
-        (None, Port::Transparent(here)) => inbound::serve_transparent(&shared, stream, recording, here).await,
+        (None, Port::Transparent(here)) => {
+            Box::pin(inbound::serve_transparent(&shared, stream, recording, here)).await;
+        }
         (None, Port::Forward(destination)) => {
             // An address is what a transparent port sees, too: nobody named a host.
             let typed = destination.host.name().map(ToOwned::to_owned);

@@ -312,6 +312,14 @@ impl Proxy {
     }
 }
 
+/// A request's head as its origin is sent it, or none where it is refused. What benchmarks and fuzzing call.
+#[doc(hidden)]
+#[must_use]
+pub fn forwarded(head: &[u8]) -> Option<Vec<u8>> {
+    let request = exchange::RequestHead::parse(head.to_vec()).ok()?;
+    Some(request.to_origin(&request.target, &[]))
+}
+
 impl RunningProxy {
     /// Asks the policy again about every open connection, and does with those that would now be decided otherwise
     /// what `on_change` says. Gives the ids of their records; with `new-only` there are none.

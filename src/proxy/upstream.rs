@@ -23,7 +23,7 @@ use super::respond::Answer;
 use super::{ProxyConfig, protocol_versions, undecryptable};
 use crate::authority::{OriginFault, OriginTrust, TlsVersion};
 use crate::journal::ClientCertificate;
-use crate::net::{Destination, DialError, Dialer, Dialled, Host, Way};
+use crate::net::{CertificateFacts, Destination, DialError, Dialer, Dialled, Host, Way};
 
 /// An origin's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -31,12 +31,23 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// An origin that asked for a client certificate has at least this long to refuse what it got, once.
 const JUDGEMENT: Duration = Duration::from_millis(500);
 
+/// How many origins are remembered.
+const ORIGINS: usize = 4096;
+
+/// For how many origins a session is kept that can be resumed. Each holds the origin's chain once for each ticket.
+const SESSIONS: usize = 256;
+
+/// How many lists of protocols are remembered.
+const CONFIGS: usize = 64;
+
 /// Opens connections to origins, and remembers what they are like.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     dialer: Dialer,
     verifier: Arc<OriginVerifier>,
     prototype: ClientConfig,
+    /// The prototype with a list of protocols; clients offer few different ones.
+    configs: Cache<Vec<Vec<u8>>, Arc<ClientConfig>>,
     known: Cache<OriginKey, Arc<KnownOrigin>>,
     client_certs: Vec<ClientCert>,
 }
@@ -64,6 +75,8 @@ pub(crate) struct KnownOrigin {
     pub(crate) by: Way,
     pub(crate) address: SocketAddr,
     pub(crate) leaf: CertificateDer<'static>,
+    /// What the leaf says; shared by the records of all connections to it.
+    pub(crate) facts: Option<Arc<CertificateFacts>>,
     pub(crate) trust: OriginTrust,
     pub(crate) alpn: Option<Vec<u8>>,
     pub(crate) version: &'static str,
@@ -160,12 +173,12 @@ impl Upstream {
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_client_cert_resolver(Arc::new(answering));
-        prototype.resumption = Resumption::in_memory_sessions(1024);
+        prototype.resumption = Resumption::in_memory_sessions(SESSIONS);
         if let Some(keylog) = &config.keylog {
             prototype.key_log = Arc::clone(keylog);
         }
         let client_certs = config.client_certs.clone();
-        Ok(Self { dialer, verifier, prototype, known: Cache::new(4096), client_certs })
+        Ok(Self { dialer, verifier, prototype, configs: Cache::new(CONFIGS), known: Cache::new(ORIGINS), client_certs })
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -184,13 +197,11 @@ impl Upstream {
     /// Does the handshake on an open connection.
     pub(crate) async fn open(&self, key: &OriginKey, stream: Dialled) -> Result<OriginLeg, UpstreamError> {
         let (by, address) = (stream.by().clone(), stream.peer());
-        let mut config = self.prototype.clone();
-        config.alpn_protocols.clone_from(&key.alpn);
         let name = key.name.server_name();
         let asked_for = key.host();
         let certified = self.client_certs.iter().find(|cert| cert.is_for(&asked_for));
         let begun = Instant::now();
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
+        let handshake = TlsConnector::from(self.config(&key.alpn)).connect(name.clone(), stream);
         let handshake = client_auth::watched(certified.map(|cert| Arc::clone(cert.certified())), handshake);
         let (stream, asked) = tokio::time::timeout(HANDSHAKE, handshake)
             .await
@@ -201,7 +212,7 @@ impl Upstream {
             said,
         };
         let mut stream = match (stream, asked) {
-            (Ok(stream), _) => stream,
+            (Ok(stream), _) => Box::new(stream),
             // In TLS 1.2 the origin judges before the handshake is complete. What is no alert and no end is our doing.
             (Err(error), Some(given)) if alert_in(&error).is_some() || !is_rustls(&error) => {
                 return Err(refused(given, error.to_string()));
@@ -236,7 +247,11 @@ impl Upstream {
         let alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
         let leaf = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let trust = self.verifier.trust(&leaf, chain, &name);
-        let seen = KnownOrigin { by, address, leaf, trust, alpn, version, client_certificate };
+        let facts = match &before {
+            Some(known) if known.leaf == leaf => known.facts.clone(),
+            _ => CertificateFacts::of(&leaf).ok().map(Arc::new),
+        };
+        let seen = KnownOrigin { by, address, leaf, facts, trust, alpn, version, client_certificate };
         let origin = match before {
             Some(known) if *known == seen => known,
             _ => {
@@ -245,7 +260,19 @@ impl Upstream {
                 seen
             }
         };
-        Ok(OriginLeg { carrier: LegCarrier::Tls(Box::new(stream)), origin })
+        Ok(OriginLeg { carrier: LegCarrier::Tls(stream), origin })
+    }
+}
+
+impl Upstream {
+    fn config(&self, alpn: &[Vec<u8>]) -> Arc<ClientConfig> {
+        let make = || {
+            let mut config = self.prototype.clone();
+            config.alpn_protocols = alpn.to_vec();
+            Ok::<_, std::convert::Infallible>(Arc::new(config))
+        };
+        let Ok(config) = self.configs.get_or_insert_with(alpn, make);
+        config
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection's record as a report tells it.
 
 use super::{CauseView, CertView, ConnectionView};
-use crate::journal::{Cause, ConnectionRecord, Told};
+use crate::journal::{Cause, ConnectionRecord, Diagnosis, Told};
 
 impl ConnectionView {
     /// What the middlebox knows of a connection.
@@ -26,21 +26,29 @@ impl ConnectionView {
             rule: record.rule().map(ToOwned::to_owned),
             why: told.or_else(|| record.notes.first().cloned()),
             outcome: record.outcome_so_far().to_string(),
-            cause: record.diagnosis.as_ref().map(|diagnosis| CauseView {
-                cause: diagnosis.cause.to_string(),
-                confidence: diagnosis.confidence.to_string(),
-                candidates: match diagnosis.cause {
-                    Cause::Ambiguous => diagnosis.candidates.iter().map(ToString::to_string).collect(),
-                    _ => Vec::new(),
-                },
-                evidence: diagnosis.evidence.clone(),
-            }),
+            cause: record.diagnosis.as_ref().map(CauseView::of),
             seen: record
                 .forged
                 .as_ref()
                 .map(|forged| CertView { issuer: forged.issuer.clone(), pin: forged.certificate.pin }),
             expected_pins: Vec::new(),
             status: record.exchanges.last().and_then(|exchange| exchange.status),
+        }
+    }
+}
+
+impl CauseView {
+    /// What is concluded from a refusal.
+    #[must_use]
+    pub fn of(diagnosis: &Diagnosis) -> Self {
+        Self {
+            cause: diagnosis.cause.to_string(),
+            confidence: diagnosis.confidence.to_string(),
+            candidates: match diagnosis.cause {
+                Cause::Ambiguous => diagnosis.candidates.iter().map(ToString::to_string).collect(),
+                _ => Vec::new(),
+            },
+            evidence: diagnosis.evidence.clone(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod exec;
 mod file;
 mod json;
 mod junit;
+mod solve;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use self::exec::{CommandEnd, ContactKind, EndKind, ExecReport, ExpectationRe
 pub use self::file::{WriteError, write_whole};
 pub use self::json::{VERSION, json};
 pub use self::junit::{JunitError, junit};
+pub use self::solve::{EntryReport, NeedReport, OverBroadReport, RunLine, SolveReport, SolveResult};
 pub use self::story::Story;
 pub(crate) use self::text::{clean, wrap};
 

@@ -146,6 +146,7 @@ fn told(records: &[&ConnectionRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::{Confidence, Diagnosis, Journal};
 
     fn wrong(text: &str) -> (usize, String, String) {
         let error = Expectation::parse(text).unwrap_err();
@@ -166,6 +167,56 @@ mod tests {
         let (column, message, _) = wrong("acme.okta.com=bypassed:expired");
         assert_eq!((column, message.as_str()), (23, "only `refused` has a cause"));
         assert_eq!(wrong("https://acme.okta.com=refused").0, 1);
+    }
+
+    /// Connections to hosts with how they turned out, and of refusals the causes that are left, the verdict first.
+    fn records(connections: &[(&str, Outcome, &[Cause])]) -> Vec<Arc<ConnectionRecord>> {
+        let journal = Journal::default();
+        for (host, outcome, candidates) in connections {
+            let recording = journal.open("127.0.0.1:9".parse().unwrap());
+            recording.note(|record| {
+                record.destination = Some(format!("{host}:443").parse().unwrap());
+                record.outcome = Some(*outcome);
+                record.diagnosis = candidates.first().map(|cause| Diagnosis {
+                    cause: if candidates.len() > 1 { Cause::Ambiguous } else { *cause },
+                    candidates: candidates.to_vec(),
+                    confidence: Confidence::Low,
+                    evidence: Vec::new(),
+                });
+            });
+        }
+        journal.records(false)
+    }
+
+    #[test]
+    fn every_connection_has_to_end_as_expected() {
+        use Cause::{Expired, PinMismatch, UntrustedCa};
+        use Outcome::{Accepted, Bypassed, Refused, Unused};
+        let check = |text: &str, connections: &[(&str, Outcome, &[Cause])]| {
+            Expectation::parse(text).unwrap().check(&records(connections))
+        };
+        let met = |text: &str, connections: &[(&str, Outcome, &[Cause])]| check(text, connections).met;
+        assert!(met("a.test=accepted", &[("a.test", Accepted, &[]), ("b.test", Bypassed, &[])]));
+        assert!(!met("a.test=accepted", &[("a.test", Accepted, &[]), ("a.test", Bypassed, &[])]));
+        assert!(!met("a.test=accepted", &[]) && !met("a.test=accepted", &[("b.test", Accepted, &[])]));
+        assert!(met("*.test=untouched", &[("a.example", Accepted, &[])]));
+        assert!(!met("*.test=untouched", &[("a.test", Unused, &[])]));
+        // What was opened ahead and never used says nothing, unless it is asked for.
+        assert!(met("a.test=bypassed", &[("a.test", Unused, &[]), ("a.test", Bypassed, &[])]));
+        assert!(!met("a.test=bypassed", &[("a.test", Unused, &[])]));
+        assert!(met("a.test=unused", &[("a.test", Unused, &[])]));
+        // One that is ambiguous is compatible with one that decides, and does not decide itself.
+        let ambiguous: (&str, Outcome, &[Cause]) = ("a.test", Refused, &[UntrustedCa, PinMismatch]);
+        let pinned: (&str, Outcome, &[Cause]) = ("a.test", Refused, &[PinMismatch]);
+        assert!(met("a.test=refused:pin-mismatch", &[ambiguous, pinned]));
+        assert!(!met("a.test=refused:expired", &[ambiguous, pinned]));
+        assert!(!met("a.test=refused:pin-mismatch", &[pinned, ("a.test", Refused, &[Expired])]));
+        assert!(met("a.test=refused:ambiguous", &[ambiguous]));
+        let unmet = check("a.test=refused:pin-mismatch", &[ambiguous, ambiguous]);
+        assert_eq!(
+            (unmet.met, unmet.actual.as_str()),
+            (false, "refused:ambiguous (untrusted-ca or pin-mismatch) on a.test")
+        );
     }
 
     #[test]

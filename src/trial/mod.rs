@@ -28,6 +28,7 @@ mod browser;
 mod exec;
 mod expect;
 mod run;
+pub mod solve;
 mod words;
 
 pub use audit::{Attempt, Audit, AuditError, AuditProgress, Baseline, Meaning, UnknownAttempt};

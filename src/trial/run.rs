@@ -155,7 +155,7 @@ impl Trial {
         };
         Surroundings { proxy: Some(proxy), no_proxy: self.no_proxy.clone(), trust }.apply(&mut command);
         command.set.extend(profiles.home.iter().map(|home| ("HOME".into(), home.into())));
-        let pins = lab.internet().map(PinTable::simulated).unwrap_or_default();
+        let pins = lab.internet().map(PinTable::simulated_with_custom_domains).unwrap_or_default();
         if !pins.is_empty() {
             command.set.push((PINS.into(), pins.to_string().into()));
         }

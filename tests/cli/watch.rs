@@ -17,6 +17,11 @@ fn control(up: &Up) -> String {
 fn connections_are_told_as_they_end_until_the_middlebox_does() {
     let place = Place::new();
     let mut up = place.up(&["--simulate", "--control", "127.0.0.1:0"]);
+    let (proxy, bundle) = (up.proxy(), up.variable("SSL_CERT_FILE"));
+    let visit = |url: &str| curl(&["--proxy", &proxy, "--cacert", &bundle, url]);
+    if visit("https://intranet.acme.example/").is_none() {
+        return;
+    }
     let mut watch = place
         .command(&["watch", "--last", "0", "--host", ".okta.com", "--format", "json"])
         .env("MIDDLEBOX_CONTROL", control(&up))
@@ -28,11 +33,7 @@ fn connections_are_told_as_they_end_until_the_middlebox_does() {
     let first = next();
     assert_eq!((first["event"].as_str(), first["data"]["epoch"].as_u64()), (Some("policy"), Some(1)));
 
-    let (proxy, bundle) = (up.proxy(), up.variable("SSL_CERT_FILE"));
-    let visit = |url: &str| curl(&["--proxy", &proxy, "--cacert", &bundle, url]);
-    if visit("https://intranet.acme.example/").is_none() {
-        return;
-    }
+    assert!(visit("https://intranet.acme.example/").unwrap().status.success());
     assert!(visit(ORG).unwrap().status.success());
     let told = next();
     assert_eq!(told["event"], "closed");

@@ -36,8 +36,11 @@ fn default() -> impl Strategy<Value = Option<Action>> {
     prop::option::of(prop::sample::select(vec![Action::Bypass, Action::Inspect, Action::Block]))
 }
 
+/// Pattern, action, whether it is enabled, ports and clients.
+type Deciding = (String, Action, bool, Vec<String>, Vec<String>);
+
 /// What decides, without notes and names.
-fn deciding(list: &List) -> Vec<(String, Action, bool, Vec<String>, Vec<String>)> {
+fn deciding(list: &List) -> Vec<Deciding> {
     list.entries
         .iter()
         .map(|entry| {

@@ -111,7 +111,9 @@ struct Running {
 }
 
 fn begin(place: &Place, script: &str) -> Running {
-    let mut command = place.command(&line(&["exec", "--quiet"], &shell(script)));
+    // The limit is for a signal that never arrives.
+    let flags = ["exec", "--quiet", "--timeout", "60s"];
+    let mut command = place.command(&line(&flags, &shell(script)));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();

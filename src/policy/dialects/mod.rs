@@ -43,7 +43,6 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::decision::Subjects;
-use super::matrix::{Cell, read};
 use super::pattern::{Pattern, PatternError};
 use super::standing::Standing;
 use super::view::Answer;
@@ -243,13 +242,6 @@ impl Dialect {
     /// What is wrong, where in the pattern, and what to write instead.
     pub fn parse(self, pattern: &str) -> Result<Pattern, PatternError> {
         (self.0.parse)(pattern)
-    }
-
-    /// An entry about `base` that is known to cover all these hosts, the narrowest form first.
-    pub(super) fn entry_that_covers(self, base: &str, hosts: &[&str]) -> Option<String> {
-        let forms = ["", ".", "*.", "^.", "*.*.", "*.*.*."].map(|start| format!("{start}{base}"));
-        let covers = |form: &String, host: &&str| read(self, form, host, 443) == Cell::Match(Standing::Established);
-        forms.into_iter().find(|form| hosts.iter().all(|host| covers(form, host)))
     }
 
     pub(super) fn ask<'a>(self, policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {

@@ -120,7 +120,8 @@ impl Relay<'_> {
                     return self.refuse(client, answer, End::middlebox(why)).await;
                 }
             };
-            match self.exchange(client, origin, &request, &target, first, &mut stall).await {
+            // In a box of its own, which is given back while the connection waits for the next request.
+            match Box::pin(self.exchange(client, origin, &request, &target, first, &mut stall)).await {
                 Step::Next => first = false,
                 Step::End(end) => return end,
             }
@@ -314,7 +315,7 @@ impl Relay<'_> {
         };
         live.up().fetch_add(sent.load(Ordering::Relaxed), Ordering::Relaxed);
         live.down().fetch_add(received.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.recording.exchange(Exchange {
+        self.recording.exchange(|| Exchange {
             method: request.method.clone(),
             host: request.host().to_owned(),
             path: path_of(target),

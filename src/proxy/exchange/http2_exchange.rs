@@ -69,12 +69,18 @@ impl Broken {
 
 impl Http2Exchange {
     pub(super) fn new(relay: Arc<Http2Relay>, request: &Request<RecvStream>) -> Self {
+        // Nameless where the record has no room for it.
+        let name = || {
+            let host = authority_of(request).map(|authority| authority.to_string()).unwrap_or_default();
+            (request.method().to_string(), host, request.uri().path().to_owned())
+        };
+        let (method, host, path) = relay.pen.has_room().then(name).unwrap_or_default();
         Self {
             relay,
             begun: Instant::now(),
-            method: request.method().to_string(),
-            host: authority_of(request).map(|authority| authority.to_string()).unwrap_or_default(),
-            path: request.uri().path().to_owned(),
+            method,
+            host,
+            path,
             status: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -241,7 +247,7 @@ impl Http2Exchange {
 impl Drop for Http2Exchange {
     fn drop(&mut self) {
         let status = u16::try_from(*self.status.get_mut()).ok().filter(|status| *status != 0);
-        self.relay.pen.exchange(Exchange {
+        self.relay.pen.exchange(|| Exchange {
             method: std::mem::take(&mut self.method),
             host: std::mem::take(&mut self.host),
             path: std::mem::take(&mut self.path),

@@ -44,7 +44,9 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         let request = match read_request(&mut client, &recording).await {
             Ok(request) => request,
             Err(Unread::Ended(outcome, end)) => return recording.finish(outcome, end),
-            Err(Unread::Refused(answer)) => return refuse(client, &recording, &answer, Outcome::Failed).await,
+            Err(Unread::Refused(answer)) => {
+                return Box::pin(refuse(client, &recording, &answer, Outcome::Failed)).await;
+            }
         };
         recording.note(|record| {
             record.client.device = request.header("middlebox-device").map(|name| short(name, 100));
@@ -54,16 +56,18 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         let tunnel = (request.method == "CONNECT").then_some(request.target.as_str());
         if let Some(answer) = authenticate(shared, &recording, tunnel, request.header("proxy-authorization")).await {
             // A client that knows the password answers on the same connection, in a record of its own.
-            tell(&mut client, &recording, &answer).await;
+            Box::pin(tell(&mut client, &recording, &answer)).await;
             recording.finish(Outcome::Blocked, End::middlebox(answer.detail.clone()));
             // Only a request without a body leaves the stream at the next one.
             if request.keeps_alive() && request.length == Length::Empty {
                 continue;
             }
-            return client.linger().await;
+            return Box::pin(client.linger()).await;
         }
         if request.method == "CONNECT" {
-            return Box::pin(connect(shared, client, &recording, &request)).await;
+            // The tunnel outlives its request.
+            let target = request.target;
+            return Box::pin(connect(shared, client, &recording, &target)).await;
         }
         match Box::pin(plain(shared, client, &recording, request)).await {
             Some(next) => client = next,
@@ -140,14 +144,14 @@ pub(super) fn connect_target(target: &str) -> Result<(Destination, String), Answ
     Ok((destination, typed))
 }
 
-async fn connect(shared: &Arc<Shared>, mut client: Client, recording: &Recording, request: &RequestHead) {
-    let (destination, typed) = match connect_target(&request.target) {
+async fn connect(shared: &Arc<Shared>, mut client: Client, recording: &Recording, target: &str) {
+    let (destination, typed) = match connect_target(target) {
         Ok(target) => target,
-        Err(answer) => return refuse(client, recording, &answer, Outcome::Failed).await,
+        Err(answer) => return Box::pin(refuse(client, recording, &answer, Outcome::Failed)).await,
     };
     let inbound = connection::arrive(recording, Via::Connect, destination, Some(typed));
     if let Err(answer) = connection::admit(shared, recording, &inbound) {
-        return refuse(client, recording, &answer, Outcome::Blocked).await;
+        return Box::pin(refuse(client, recording, &answer, Outcome::Blocked)).await;
     }
     let told = async {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;

@@ -55,7 +55,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         Protocol::Tls => Box::pin(tls::serve(shared, client, recording)).await,
         Protocol::Unknown => {
             let answer = Answer::bad_request("this is neither HTTP, nor SOCKS, nor TLS");
-            refuse(client, &recording, &answer, Outcome::Failed).await;
+            Box::pin(refuse(client, &recording, &answer, Outcome::Failed)).await;
         }
     }
 }

@@ -58,6 +58,19 @@ impl PinTable {
         table
     }
 
+    /// As [`Self::simulated`], with the custom domains of its organizations as hosts of their own: the strictest client
+    /// that there may be. Whether Okta Verify pins a custom domain is not known; Okta asks to exclude both in any case.
+    #[must_use]
+    pub fn simulated_with_custom_domains(internet: &Internet) -> Self {
+        let mut table = Self::simulated(internet);
+        for (host, pin) in internet.origins() {
+            if zone_of(&host).is_none() && internet.organization(&host).is_some() {
+                table.add(host.to_string(), pin);
+            }
+        }
+        table
+    }
+
     /// Adds a pin to a domain: `.okta.com` (also written `*.okta.com`) or a single host.
     ///
     /// # Errors

@@ -77,10 +77,11 @@ def by_aiohttp(url, proxy, context, _trust, fingerprint):
 
     async def fetch():
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        connector = aiohttp.TCPConnector(resolver=Here(), family=socket.AF_INET)
+        # With a fingerprint of the request's own, its context would be another.
+        pinned = {"ssl": aiohttp.Fingerprint(fingerprint)} if fingerprint else {}
+        connector = aiohttp.TCPConnector(resolver=Here(), family=socket.AF_INET, **pinned)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-            how = {"ssl": aiohttp.Fingerprint(fingerprint)} if fingerprint else {"ssl": context, "proxy": proxy}
-            async with session.get(url, **how) as answer:
+            async with session.get(url, ssl=context, proxy=None if fingerprint else proxy) as answer:
                 return answer.status
 
     return asyncio.run(fetch())
