@@ -12,6 +12,9 @@ const CATEGORY: &str = r#"{"configuredName": "Okta", "customCategory": true,
   "ipRanges": ["192.0.2.0/24"]}
 "#;
 
+/// What is typed after `policy convert`, the exit code, and what is said of it on standard output and standard error.
+type Case<'a> = (&'a [&'a str], i32, &'a [&'a str], &'a [&'a str]);
+
 #[test]
 fn the_same_hosts_are_written_and_others_are_refused_by_name() {
     let place = Place::new();
@@ -20,8 +23,7 @@ fn the_same_hosts_are_written_and_others_are_refused_by_name() {
     place.write("broken.json", "{\"urls\": [\n  \".okta.com\n]}\n");
     place.write("refused.txt", "*.okta.com\n.okta.com\n");
     place.write("proxy.pac", "function FindProxyForURL(url, host) { return 'DIRECT'; }\n");
-    // What is typed after `policy convert`, the exit code, and what is said of it on standard output and standard error.
-    let cases: [(&[&str], i32, &[&str], &[&str]); 8] = [
+    let cases: [Case; 8] = [
         (&["--help"], 0, &["Usage: middlebox policy convert", "--lossy"], &[]),
         (
             &["--from", "zscaler", "--to", "pan-os-url", "exact.txt"],

@@ -288,6 +288,10 @@ impl History {
             let why = "the trust store of this client's device does not hold the inspection CA";
             return Some((why.to_owned(), true));
         }
+        if !case.audit.by_inspection_ca {
+            // What it said of one CA tells nothing of another.
+            return None;
+        }
         let seen = &case.seen;
         if self.accepted.values().any(|acceptance| !acceptance.first.is_strange_to(seen)) {
             return None;

@@ -5,6 +5,8 @@
 //! Networks, "SSL Decryption Exclusion"). A custom URL category is no rule by itself: where the file has decryption rules,
 //! they say what becomes of it; where it has none and is no whole configuration, its categories are taken as bypasses.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::fmt::Write as _;
 
 use super::super::Action;
@@ -313,9 +315,20 @@ pub(super) fn can_write(list: &List, entry: &Entry) -> bool {
 /// Puts the entries where they belong.
 pub(super) fn layout(list: &List) -> Layout<'_> {
     let mut layout = Layout { exclusions: Vec::new(), categories: Vec::new(), rules: list.default.is_some() };
+    let mut excluded = HashMap::new();
     for entry in &list.entries {
         if is_exclusion(list, entry) {
-            layout.exclusions.push(entry);
+            // The list holds each name once; of two, the one that is enabled counts.
+            match excluded.entry(entry.pattern()) {
+                Vacant(place) => {
+                    place.insert(layout.exclusions.len());
+                    layout.exclusions.push(entry);
+                }
+                Occupied(place) if entry.enabled() && !layout.exclusions[*place.get()].enabled() => {
+                    layout.exclusions[*place.get()] = entry;
+                }
+                Occupied(_) => {}
+            }
             continue;
         }
         layout.rules = layout.rules || entry.action() != Action::Bypass || !entry.enabled();

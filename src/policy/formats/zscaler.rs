@@ -23,8 +23,14 @@ pub(super) static SPEC: Spec = Spec {
 };
 
 fn recognises(sample: &Sample<'_>) -> bool {
-    let keys =
-        ["\"urlCategories\"", "\"configuredName\"", "\"dbCategorizedUrls\"", "\"superCategory\"", "\"DO_NOT_DECRYPT\""];
+    let keys = [
+        "\"urls\"",
+        "\"urlCategories\"",
+        "\"configuredName\"",
+        "\"dbCategorizedUrls\"",
+        "\"superCategory\"",
+        "\"DO_NOT_DECRYPT\"",
+    ];
     sample.is_json() && keys.iter().any(|key| sample.text.contains(key))
 }
 
