@@ -1,7 +1,7 @@
 //! The files in which bypass lists are kept: each product's own, read into one [`List`] and written out of it.
 //!
 //! A format says where the entries stand; how their patterns are read is said by a [`Dialect`]. The two meet in
-//! [`List::under`]. A format is added with a file that holds one [`Spec`] and a line in [`ALL`]. What a file holds
+//! [`List::under`]. A format is added with a file that holds one `Spec` and a line in `ALL`. What a file holds
 //! beyond bypass rules is kept in [`List::aside`] with its place, so that nothing is dropped without a word.
 
 mod client_lists;
