@@ -97,8 +97,8 @@ fn mends(trial: &Trial, record: &ConnectionRecord) -> Vec<String> {
     let bypass = format!("--bypass '{host}'");
     match record.outcome_so_far() {
         Outcome::Refused if trial.lab.defect.is_some() => Vec::new(),
-        Outcome::Refused => match record.diagnosis.as_ref().map(|diagnosis| diagnosis.cause) {
-            Some(Cause::UntrustedCa) => {
+        Outcome::Refused => match &record.diagnosis {
+            Some(diagnosis) if diagnosis.candidates.contains(&Cause::UntrustedCa) => {
                 let told = match trial.trust {
                     Trust::Env => {
                         "a flag of the command's own that names its CAs, with {bundle}: its runtime reads none of \

@@ -205,5 +205,10 @@ fn python_and_node_are_told_by_their_variables() {
         // Its GnuTLS reads the flag alone.
         let output = place.run(&line(&flags, &["wget", "-qO", "/dev/null", "--ca-certificate={bundle}", INTRANET]));
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        // Without it, one connection cannot tell a CA that it was not told of from a pin; both mends are named.
+        let output = place.run(&line(&flags, &["wget", "-qO", "/dev/null", INTRANET]));
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("with {bundle}") && said.contains("--bypass 'intranet.acme.example'"), "{said}");
     }
 }
