@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::lint::{covers, never_matches};
 use super::{HostChecked, HostVerdict};
-use crate::policy::decision::{Sni, Subjects};
+use crate::policy::decision::{Reason, Sni, Subjects};
 use crate::policy::explain::Verdict;
 use crate::policy::matcher::Matcher;
 use crate::policy::product::{Needs, Part, Product, Requirement};
@@ -35,8 +35,8 @@ pub(super) fn recognise(
     hosts: &[HostChecked],
 ) -> Vec<HalfRight> {
     let scene = Scene { reading, products, requirements, hosts };
-    let finders: [fn(&Scene<'_>) -> Option<HalfRight>; 12] =
-        [h1, h2, h3, h4, h5, h6, h7_or_h8, h10, h11, h16, h19, h22];
+    let finders: [fn(&Scene<'_>) -> Option<HalfRight>; 13] =
+        [h1, h2, h3, h4, h5, h6, h7_or_h8, h10, h11, h13, h16, h19, h22];
     let mut found: Vec<HalfRight> = finders.iter().filter_map(|find| find(&scene)).collect();
     found.extend(h27(&scene));
     found
@@ -210,6 +210,18 @@ fn h11(scene: &Scene<'_>) -> Option<HalfRight> {
         what,
         why: "this product compares the certificate's names, and a wildcard is for all",
     })
+}
+
+/// A script that sends the device's own services to the proxy. Other lists say nothing about them by being silent.
+fn h13(scene: &Scene<'_>) -> Option<HalfRight> {
+    let sent = ["localhost", "127.0.0.1"].into_iter().find_map(|host| {
+        let decision = scene.reading.policy.rehearse(&Question::new(host).subjects());
+        (decision.action != Action::Bypass && matches!(decision.why.reason, Reason::Script(_)))
+            .then_some((host, decision.why))
+    });
+    let (host, why) = sent?;
+    let what = format!("{host} is sent to the proxy: {why}");
+    Some(HalfRight { id: "H13", what, why: "there it is the proxy's own machine, and calls to the client's app die" })
 }
 
 fn h16(scene: &Scene<'_>) -> Option<HalfRight> {

@@ -52,6 +52,26 @@ fn half_right_configurations_are_recognised() {
 }
 
 #[test]
+fn a_script_that_sends_the_device_itself_to_the_proxy_is_noticed() {
+    let found = |way: &str| {
+        let text = format!(
+            "function FindProxyForURL(url, host) {{ if ({way}) return 'DIRECT'; return dnsDomainIs(host, '.okta.com') || \
+             dnsDomainIs(host, '.oktacdn.com') ? 'DIRECT' : 'PROXY p.example:3128'; }}"
+        );
+        let list = crate::policy::formats::read(&crate::source::Document::new("proxy.pac", text), None).unwrap();
+        let customer = Customer { org: Some("acme.okta.com".to_owned()), custom_domain: None };
+        let checked = check_reading(&list.under(None, None), &[Product::load("okta").unwrap()], &customer).unwrap();
+        checked.half_right.into_iter().filter(|found| found.id == "H13").map(|found| found.what).collect::<Vec<_>>()
+    };
+    assert_eq!(found("false"), ["localhost is sent to the proxy: the script answers `PROXY p.example:3128`"]);
+    assert_eq!(
+        found("isPlainHostName(host)"),
+        ["127.0.0.1 is sent to the proxy: the script answers `PROXY p.example:3128`"]
+    );
+    assert!(found("isPlainHostName(host) || host == '127.0.0.1'").is_empty());
+}
+
+#[test]
 fn another_organization_of_the_same_certificate_is_noticed() {
     let checked = okta("squid-server-name", &["inspect .example", "acme.okta.com"], "acme.okta.com", None);
     assert!(half_right(&checked).is_empty() || half_right(&checked).contains(&"H11"), "{:?}", checked.half_right);

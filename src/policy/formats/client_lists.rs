@@ -37,7 +37,13 @@ pub(super) static CHROME: Spec = Spec {
     write: |list| write(list, ';'),
 };
 
-const FLAGS: [&str; 3] = ["--proxy-bypass-list", "ProxyOverride", "ProxyBypassList"];
+/// What stands before a list: a switch of Chrome, a registry value, a policy of Chrome, a word of `netsh winhttp`.
+const FLAGS: [&str; 4] = ["--proxy-bypass-list", "ProxyOverride", "ProxyBypassList", "bypass-list="];
+
+/// The first of [`FLAGS`] in a line, and what stands behind it.
+fn flagged(line: &str) -> Option<(&'static str, &str)> {
+    FLAGS.iter().find_map(|flag| line.find(flag).map(|at| (*flag, &line[at + flag.len()..])))
+}
 
 /// Whether a text is one line of several entries and nothing else.
 fn one_line_of(text: &str, separator: char) -> bool {
@@ -116,6 +122,7 @@ fn read_no_proxy(document: &Document) -> Result<List, PlaceError> {
 fn read_chrome(document: &Document) -> Result<List, PlaceError> {
     let mut list = List::new(Format(&CHROME), document);
     list.dialect = "chrome-bypass".parse().ok();
+    let has_flag = document.text().lines().any(|line| flagged(line).is_some());
     for (line, number) in document.text().lines().zip(1u32..) {
         let trimmed = line.trim();
         if trimmed.is_empty() {
@@ -125,11 +132,18 @@ fn read_chrome(document: &Document) -> Result<List, PlaceError> {
             list.comments.push((list.entries.len(), comment.trim().to_owned()));
             continue;
         }
-        let flag = FLAGS.iter().find_map(|flag| line.find(flag).map(|at| (flag, &line[at + flag.len()..])));
-        let value = match flag {
+        let value = match flagged(line) {
+            // The rest of a registry export or of a policy file.
+            None if has_flag => {
+                if trimmed.contains(char::is_alphanumeric) {
+                    let place = super::Place { document: 0, line: number, column: column(line, trimmed) };
+                    list.put_aside(place, "this line names no bypass list");
+                }
+                continue;
+            }
             None => line,
             Some((flag, rest)) => {
-                if *flag == "ProxyOverride" {
+                if matches!(flag, "ProxyOverride" | "bypass-list=") {
                     list.dialect = "windows-proxy-override".parse().ok();
                 }
                 // The type of a registry value, as `reg query` and `.reg` files show it.
@@ -156,10 +170,14 @@ fn none_is_a_mistake(document: &Document, list: List) -> Result<List, PlaceError
 
 /// Takes the parts of a value as entries; the value is a part of the line.
 fn parts(list: &mut List, line: &str, number: u32, value: &str, separators: &[char]) {
+    // Counted on from part to part: a list may be one line of many megabytes.
+    let (mut counted, mut at) = (value, column(line, value));
     for part in value.split(|sign| separators.contains(&sign)) {
         let entry = part.trim().trim_matches(['"', '\'']).trim();
         if !entry.is_empty() {
-            let place = super::Place { document: 0, line: number, column: column(line, entry) };
+            at = at.saturating_add(column(counted, entry) - 1);
+            counted = &counted[(entry.as_ptr() as usize).saturating_sub(counted.as_ptr() as usize)..];
+            let place = super::Place { document: 0, line: number, column: at };
             list.entries.push(Entry::new(entry, Action::Bypass, place));
         }
     }
@@ -183,4 +201,43 @@ fn write(list: &List, separator: char) -> String {
     let parts: Vec<_> = list.entries.iter().map(Entry::pattern).collect();
     let joined = parts.join(&separator.to_string());
     if separator == ',' { format!("NO_PROXY={joined}\n") } else { format!("{joined}\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str, text: &str) -> (String, Vec<String>, usize) {
+        let list = super::super::read(&Document::new(name, text), None).unwrap();
+        let entries = list.entries.iter().map(|entry| format!("{} {}", entry.place(), entry.pattern())).collect();
+        (list.dialect.map(|dialect| dialect.to_string()).unwrap_or_default(), entries, list.aside.len())
+    }
+
+    #[test]
+    fn the_rest_of_an_export_is_no_entry() {
+        let registry = "Windows Registry Editor Version 5.00\r\n\r\n[HKEY_CURRENT_USER\\Software]\r\n\
+                        \"ProxyEnable\"=dword:00000001\r\n\"ProxyOverride\"=\"*.okta.com;<local>\"\r\n";
+        let entries = vec!["5:18 *.okta.com".to_owned(), "5:29 <local>".to_owned()];
+        assert_eq!(told("proxy.reg", registry), ("windows-proxy-override".to_owned(), entries, 3));
+
+        let policy = "{\n  \"ProxyMode\": \"fixed_servers\",\n  \"ProxyBypassList\": \"a.example;.b.example\"\n}\n";
+        let entries = vec!["3:23 a.example".to_owned(), "3:33 .b.example".to_owned()];
+        assert_eq!(told("policy.json", policy), ("chrome-bypass".to_owned(), entries, 1));
+    }
+
+    #[test]
+    fn winhttp_takes_its_list_from_netsh() {
+        let line = "netsh winhttp set proxy proxy-server=\"p:8080\" bypass-list=\"*.okta.com;<local>\"\n";
+        let entries = vec!["1:60 *.okta.com".to_owned(), "1:71 <local>".to_owned()];
+        assert_eq!(told("set.cmd", line), ("windows-proxy-override".to_owned(), entries, 0));
+    }
+
+    #[test]
+    fn one_long_line_is_counted_once() {
+        let hosts: Vec<_> = (0..200_000).map(|number| format!("h{number:06}.example")).collect();
+        let list = super::super::read(&Document::new("env", format!("NO_PROXY=ü,{}", hosts.join(","))), None).unwrap();
+        let last = list.entries.last().unwrap();
+        assert_eq!((list.entries.len(), last.pattern()), (200_001, "h199999.example"));
+        assert_eq!(last.place().to_string(), format!("1:{}", 10 + 2 + 199_999 * 16));
+    }
 }

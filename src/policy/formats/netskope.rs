@@ -46,13 +46,11 @@ fn has_columns(text: &str) -> bool {
     lines.clone().count() > 1 && lines.any(has)
 }
 
-/// The first line, where it is a heading and no entry.
-fn header(text: &str) -> Option<&str> {
-    let first = text.lines().next()?;
-    let name = first.split(',').next()?.trim().trim_matches('"').to_ascii_lowercase();
-    ["url", "urls", "host", "hosts", "hostname", "domain", "domains", "destination"]
-        .contains(&name.as_str())
-        .then_some(first)
+/// Which column holds the hosts, where the first line is a heading that says so.
+fn header(text: &str) -> Option<usize> {
+    let names = ["url", "urls", "host", "hosts", "hostname", "domain", "domains", "destination", "fqdn"];
+    let mut columns = text.lines().next()?.split(',').map(|name| name.trim().trim_matches('"').to_ascii_lowercase());
+    columns.position(|name| names.contains(&name.as_str()))
 }
 
 fn read_csv(document: &Document) -> Result<List, PlaceError> {
@@ -63,7 +61,7 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let mut places = document.places();
     let mut record = csv::StringRecord::new();
-    let header = header(text).is_some();
+    let header = header(text);
     loop {
         let wrong = |error: &csv::Error| {
             let at = error.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
@@ -75,15 +73,24 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
         let start = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
         // A record begins at its first byte that is none of a line end.
         let start = start + text[start..].len() - text[start..].trim_start().len();
-        let Some(first) = record.get(0).filter(|first| !first.is_empty()) else { continue };
-        let quoted = text[start..].starts_with('"');
-        let at = place(&mut places, start + usize::from(quoted));
-        if header && start == 0 {
+        let is_comment = record.get(0).is_some_and(|first| first.starts_with(['#', ';']));
+        let column = header.filter(|_| !is_comment).unwrap_or(0);
+        let Some(first) = record.get(column).filter(|first| !first.is_empty()) else { continue };
+        let record_text = &text[start..];
+        let before: usize = record.iter().take(column).map(str::len).sum();
+        let offset = match column {
+            0 => 0,
+            _ => record_text.get(before..).and_then(|rest| rest.find(first)).map_or(0, |at| before + at),
+        };
+        let quoted = record_text[offset..].starts_with('"');
+        let at = place(&mut places, start + offset + usize::from(quoted));
+        if header.is_some() && start == 0 {
             list.put_aside(at, format!("the heading {first} is no entry"));
         } else if let Some(comment) = first.strip_prefix(['#', ';']) {
             list.comments.push((list.entries.len(), comment.trim().to_owned()));
         } else {
-            let note = record.iter().skip(1).filter(|field| !field.is_empty()).collect::<Vec<_>>().join(", ");
+            let others = record.iter().enumerate().filter(|(at, field)| *at != column && !field.is_empty());
+            let note = others.map(|(_, field)| field).collect::<Vec<_>>().join(", ");
             list.entries
                 .push(Entry::new(first, Action::Bypass, at).with_note(Some(note).filter(|note| !note.is_empty())));
         }
@@ -169,4 +176,19 @@ fn write_json(list: &List) -> String {
         .collect();
     let json = if values.len() == 1 { values.remove(0) } else { values.into() };
     format!("{json:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heading_says_which_column_holds_the_hosts() {
+        let text = "Name,Type,\"URL\"\n# ours\nokta,exact,*.okta.com\ncdn,exact,\"cdn.example\"\nempty,exact,\n";
+        let list = super::super::read(&Document::new("list.csv", text), None).unwrap();
+        let told: Vec<_> =
+            list.entries.iter().map(|e| format!("{} {} {:?}", e.place(), e.pattern(), e.note())).collect();
+        assert_eq!(told, ["3:12 *.okta.com Some(\"okta, exact\")", "4:12 cdn.example Some(\"cdn, exact\")"]);
+        assert_eq!((list.aside.len(), list.comments.len()), (1, 1));
+    }
 }

@@ -1,8 +1,12 @@
 //! The plain list: one entry on each line. `#` and `;` begin a comment, at the start of a line or behind a blank.
+//!
+//! A list that was copied from a page is read as well: the bullet or number before an entry is no part of it, and of
+//! the row of a table, with tabs between its cells, the hosts are taken.
 
 use std::fmt::Write as _;
 
 use super::super::Action;
+use super::super::condition::Network;
 use super::say::{Says, is_bare};
 use super::{Entry, Format, List, Place, Sample, Spec};
 use crate::source::{Document, PlaceError};
@@ -43,10 +47,49 @@ pub(super) fn lines(document: &Document, list: &mut List) {
             Some((entry, note)) => (entry, Some(note.to_owned()).filter(|note| !note.is_empty())),
             None => (rest, None),
         };
-        let column = u32::try_from(line[..line.len() - rest.len()].chars().count() + 1).unwrap_or(u32::MAX);
-        let place = Place { document: 0, line: number, column };
-        list.entries.push(Entry::new(entry.trim_end(), Action::Bypass, place).with_note(note));
+        let place_of = |part: &str| {
+            let before = (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
+            let column = u32::try_from(line[..before].chars().count() + 1).unwrap_or(u32::MAX);
+            Place { document: 0, line: number, column }
+        };
+        let entry = without_bullet(entry.trim_end());
+        let mut add = |entry: &str| {
+            list.entries.push(Entry::new(entry, Action::Bypass, place_of(entry)).with_note(note.clone()));
+        };
+        if !entry.contains('\t') {
+            add(entry);
+            continue;
+        }
+        let mut hosts = entry.split([',', ';', ' ', '\t']).filter(|word| is_host(word)).peekable();
+        if hosts.peek().is_none() {
+            list.put_aside(place_of(entry), "this row of a table names no host");
+            continue;
+        }
+        hosts.for_each(add);
     }
+}
+
+/// An entry without the bullet or the number of a list item before it.
+fn without_bullet(entry: &str) -> &str {
+    let rest = match entry.trim_start_matches(|sign: char| sign.is_ascii_digit()) {
+        numbered if numbered.len() < entry.len() => numbered.strip_prefix(['.', ')']),
+        _ => entry.strip_prefix(['-', '*', '+', '•', '·', '‣', '◦', '▪', '–', '—']),
+    };
+    let item = rest.filter(|rest| rest.starts_with(char::is_whitespace)).map(str::trim_start);
+    item.filter(|item| !item.is_empty()).unwrap_or(entry)
+}
+
+/// Whether a word of a table is a host, a pattern of hosts or a network, and not a word of a sentence.
+fn is_host(word: &str) -> bool {
+    let name = word.split_once("://").map_or(word, |(_, rest)| rest);
+    let name = name.split(['/', ':']).next().unwrap_or_default();
+    let (before, last) = name.rsplit_once('.').unwrap_or_default();
+    let is_name = !before.is_empty()
+        && last.len() > 1
+        && last.chars().all(|sign| sign.is_alphanumeric() || sign == '-')
+        && last.starts_with(char::is_alphabetic)
+        && before.chars().all(|sign| sign.is_alphanumeric() || "-_.*^".contains(sign));
+    is_name || (word.contains(['.', ':']) && word.parse::<Network>().is_ok())
 }
 
 /// Splits a comment off the end of a line.
@@ -61,7 +104,11 @@ fn comment_in(line: &str) -> Option<(&str, &str)> {
 /// Whether a pattern can stand on a line and is no comment there.
 pub(super) fn is_line(entry: &Entry) -> bool {
     let pattern = entry.pattern();
-    is_bare(entry, &[]) && !pattern.starts_with(['#', ';']) && comment_in(pattern).is_none()
+    is_bare(entry, &[])
+        && !pattern.starts_with(['#', ';'])
+        && comment_in(pattern).is_none()
+        && without_bullet(pattern) == pattern
+        && !pattern.contains('\t')
 }
 
 /// Writes an entry on each line, with its note behind it.
@@ -110,6 +157,36 @@ mod tests {
         assert_eq!(told, ["2:3 *.okta.com Some(\"pins\")", "5:1 über.example Some(\"note\")", "6:1 a#b None"]);
         let again = super::super::write(&list, Format::PLAIN).unwrap();
         assert_eq!(again, "# Okta.\n*.okta.com # pins\n# Others.\nüber.example # note\na#b\n#\n");
+    }
+
+    #[test]
+    fn bullets_and_numbers_are_no_part_of_an_entry() {
+        let text =
+            "• *.a.example\n- b.example # pins\n* *.c.example\n 1. d.example\n12) e.example\n*.f.example\n1.2.3.4\n";
+        let told: Vec<_> = list(text).entries.iter().map(|e| format!("{} {}", e.place(), e.pattern())).collect();
+        assert_eq!(
+            told,
+            [
+                "1:3 *.a.example",
+                "2:3 b.example",
+                "3:3 *.c.example",
+                "4:5 d.example",
+                "5:5 e.example",
+                "6:1 *.f.example",
+                "7:1 1.2.3.4"
+            ]
+        );
+    }
+
+    #[test]
+    fn of_a_table_the_hosts_are_taken() {
+        let text = "ID\tAddresses\tPorts\n7\tmail.a.example, *.b.example 192.0.2.0/24\tTCP: 443, 80\n\
+                    *.push.c.example\t5223\tVersion 10.14. Device activation\n";
+        let list = list(text);
+        let told: Vec<_> = list.entries.iter().map(|e| format!("{} {}", e.place(), e.pattern())).collect();
+        assert_eq!(told, ["2:3 mail.a.example", "2:19 *.b.example", "2:31 192.0.2.0/24", "3:1 *.push.c.example"]);
+        assert_eq!(list.aside.len(), 1);
+        assert_eq!(list.aside[0].what, "this row of a table names no host");
     }
 
     #[test]

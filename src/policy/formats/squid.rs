@@ -63,6 +63,8 @@ struct Bump {
     place: Place,
     action: String,
     acls: Vec<(String, Place)>,
+    /// The acls of type `any-of` that stood here, each with one of its members in `acls` instead.
+    any: Vec<(String, Place)>,
 }
 
 struct Reader {
@@ -82,6 +84,24 @@ fn read(document: &Document) -> Result<List, PlaceError> {
 /// Files that include one another end here.
 const DEPTH: usize = 8;
 
+/// Makes of a line with an acl of type `any-of` one line for each of its members, which means the same.
+fn spread(acls: &HashMap<String, Acl>, bumps: Vec<Bump>) -> Vec<Bump> {
+    let group = |(name, _): &(String, Place)| acls.get(name).is_some_and(|acl| acl.kind == "any-of");
+    let mut lines = Vec::new();
+    for bump in bumps {
+        let Some(at) = bump.acls.iter().position(group) else {
+            lines.push(bump);
+            continue;
+        };
+        lines.extend(acls[&bump.acls[at].0].values.iter().map(|(member, _)| {
+            let mut acls = bump.acls.clone();
+            acls[at].0.clone_from(member);
+            Bump { place: bump.place, action: bump.action.clone(), acls, any: vec![bump.acls[at].clone()] }
+        }));
+    }
+    lines
+}
+
 impl Reader {
     fn file(&mut self, document: &Document, number: u16, depth: usize) -> Result<(), PlaceError> {
         let mut statements = Statements::of_squid(document);
@@ -98,7 +118,12 @@ impl Reader {
                         return Err(document.error(at..at + "ssl_bump".len(), "`ssl_bump` says nothing", help));
                     };
                     let acls = words[2..].iter().map(|word| (word.text.clone().into_owned(), word.place)).collect();
-                    self.bumps.push(Bump { place: words[0].place, action: action.text.clone().into_owned(), acls });
+                    self.bumps.push(Bump {
+                        place: words[0].place,
+                        action: action.text.clone().into_owned(),
+                        acls,
+                        any: Vec::new(),
+                    });
                 }
                 "include" => {
                     for name in &words[1..] {
@@ -186,10 +211,10 @@ impl Reader {
             _ => None,
         };
         let mut used: Vec<&str> = Vec::new();
-        let bumps = std::mem::take(&mut self.bumps);
+        let bumps = spread(&acls, std::mem::take(&mut self.bumps));
         let mut closed = false;
         for bump in &bumps {
-            used.extend(bump.acls.iter().map(|(name, _)| name.trim_start_matches('!')));
+            used.extend(bump.acls.iter().chain(&bump.any).map(|(name, _)| name.trim_start_matches('!')));
             let action = match bump.action.as_str() {
                 "splice" | "none" => Action::Bypass,
                 "bump" | "client-first" | "server-first" => Action::Inspect,
@@ -384,4 +409,19 @@ fn write(list: &List) -> String {
         let _ = writeln!(bumps, "ssl_bump {word} all");
     }
     text + &bumps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_of_is_a_line_for_each_member() {
+        let text = "acl one ssl::server_name .a.example\nacl two ssl::server_name .b.example\n\
+                    acl both any-of one two\nssl_bump splice both\nssl_bump bump all\n";
+        let list = super::super::read(&Document::new("squid.conf", text), None).unwrap();
+        let told: Vec<_> = list.entries.iter().map(|entry| (entry.pattern(), entry.action())).collect();
+        assert_eq!(told, [(".a.example", Action::Bypass), (".b.example", Action::Bypass)]);
+        assert_eq!((list.default, list.aside.len()), (Some(Action::Inspect), 0));
+    }
 }

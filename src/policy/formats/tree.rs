@@ -241,14 +241,22 @@ fn of_body(text: &str, body: &Body) -> Node {
     Node { at, value: Value::Fields(body.iter().map(field).collect()) }
 }
 
+/// How HCL says a dollar sign that stands before an interpolation.
+const DOLLAR: &str = "${\"$\"}";
+
 fn of_expression(source: &str, expression: &Expression) -> Node {
     let span = expression.span().unwrap_or(0..0);
-    let as_written = || Value::Expression(source.get(span.clone()).unwrap_or_default().trim().to_owned());
+    let written = source.get(span.clone()).unwrap_or_default().trim();
+    let as_written = || Value::Expression(written.to_owned());
     let value = match expression {
         Expression::Null(_) => Value::Null,
         Expression::Bool(value) => Value::Bool(*value.value()),
         Expression::Number(number) => Value::Number(number.value().to_string()),
         Expression::String(text) => return of_text(source, span.start, text.value().clone()),
+        // A dollar sign before another interpolation can only be said as one; what is left is a text.
+        Expression::StringTemplate(_) if written.contains(DOLLAR) => {
+            Value::Text(written.trim_matches('"').replace(DOLLAR, "$").replace("\\\"", "\""))
+        }
         Expression::HeredocTemplate(heredoc) => match heredoc.template.as_single_element() {
             Some(element) => match element.as_literal() {
                 Some(text) => Value::Text(text.trim().to_owned()),
@@ -311,6 +319,16 @@ mod tests {
         assert_eq!(resource.node.field("b").unwrap().field("c").unwrap().text(), Some("other.id"));
         let broken = Document::new("x.tf", "a = [\nb");
         assert!(hcl(&broken).unwrap_err().to_string().starts_with("x.tf:2:"), "{}", hcl(&broken).unwrap_err());
+    }
+
+    #[test]
+    fn a_dollar_sign_before_an_interpolation_is_text() {
+        let document = Document::new("x.tf", "a = \"n == \\\"b\\\" or n in ${\"$\"}${list.l.id}\"\nc = \"${d}.e\"\n");
+        let root = hcl(&document).unwrap();
+        assert!(
+            matches!(&root.field("a").unwrap().value, Value::Text(text) if text == "n == \"b\" or n in $${list.l.id}")
+        );
+        assert!(matches!(&root.field("c").unwrap().value, Value::Expression(text) if text == "\"${d}.e\""));
     }
 
     #[test]
