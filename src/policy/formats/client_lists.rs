@@ -236,8 +236,8 @@ mod tests {
     fn one_long_line_is_counted_once() {
         let hosts: Vec<_> = (0..200_000).map(|number| format!("h{number:06}.example")).collect();
         let list = super::super::read(&Document::new("env", format!("NO_PROXY=ü,{}", hosts.join(","))), None).unwrap();
-        let last = list.entries.last().unwrap();
-        assert_eq!((list.entries.len(), last.pattern()), (200_001, "h199999.example"));
-        assert_eq!(last.place().to_string(), format!("1:{}", 10 + 2 + 199_999 * 16));
+        let newest = list.entries.last().unwrap();
+        assert_eq!((list.entries.len(), newest.pattern()), (200_001, "h199999.example"));
+        assert_eq!(newest.place().to_string(), format!("1:{}", 10 + 2 + 199_999 * 16));
     }
 }

@@ -46,11 +46,16 @@ fn has_columns(text: &str) -> bool {
     lines.clone().count() > 1 && lines.any(has)
 }
 
-/// Which column holds the hosts, where the first line is a heading that says so.
+/// Which column holds the hosts, where the first line that says anything is a heading.
 fn header(text: &str) -> Option<usize> {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(['#', ';']))?;
+    first.split(',').map(|name| name.trim().trim_matches('"')).position(is_heading)
+}
+
+fn is_heading(name: &str) -> bool {
     let names = ["url", "urls", "host", "hosts", "hostname", "domain", "domains", "destination", "fqdn"];
-    let mut columns = text.lines().next()?.split(',').map(|name| name.trim().trim_matches('"').to_ascii_lowercase());
-    columns.position(|name| names.contains(&name.as_str()))
+    names.iter().any(|heading| heading.eq_ignore_ascii_case(name))
 }
 
 fn read_csv(document: &Document) -> Result<List, PlaceError> {
@@ -62,6 +67,7 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
     let mut places = document.places();
     let mut record = csv::StringRecord::new();
     let header = header(text);
+    let mut heading = header;
     loop {
         let wrong = |error: &csv::Error| {
             let at = error.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
@@ -84,7 +90,7 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
         };
         let quoted = record_text[offset..].starts_with('"');
         let at = place(&mut places, start + offset + usize::from(quoted));
-        if header.is_some() && start == 0 {
+        if !is_comment && heading.take().is_some() {
             list.put_aside(at, format!("the heading {first} is no entry"));
         } else if let Some(comment) = first.strip_prefix(['#', ';']) {
             list.comments.push((list.entries.len(), comment.trim().to_owned()));
@@ -106,6 +112,14 @@ fn write_csv(list: &List) -> String {
     let mut text = String::new();
     let mut comments = list.comments.iter().peekable();
     let one = |comment: &str| format!("# {}\n", plain::one_line(comment).replace([',', '"'], " "));
+    // An entry that reads like a heading, or whose note does, is none where a heading stands above it.
+    let first = list.entries.first();
+    if first.is_some_and(|entry| {
+        is_heading(entry.pattern())
+            || entry.note().is_some_and(|note| note.split(',').any(|word| is_heading(word.trim())))
+    }) {
+        text.push_str("url\n");
+    }
     for (number, entry) in list.entries.iter().enumerate() {
         while let Some((_, comment)) = comments.next_if(|(before, _)| *before <= number) {
             text.push_str(&one(comment));
@@ -190,5 +204,23 @@ mod tests {
             list.entries.iter().map(|e| format!("{} {} {:?}", e.place(), e.pattern(), e.note())).collect();
         assert_eq!(told, ["3:12 *.okta.com Some(\"okta, exact\")", "4:12 cdn.example Some(\"cdn, exact\")"]);
         assert_eq!((list.aside.len(), list.comments.len()), (1, 1));
+    }
+
+    #[test]
+    fn blank_lines_and_comments_before_the_heading_make_no_entry_of_it() {
+        for text in ["\nURL,Comment\na.example,x\n", "# ours, url\n\n  URL\na.example\n"] {
+            let list = super::super::read(&Document::new("list.csv", text), None).unwrap();
+            assert_eq!(list.entries.iter().map(Entry::pattern).collect::<Vec<_>>(), ["a.example"], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_reads_like_a_heading_stays_an_entry() {
+        for text in ["url\nhosts\na.example\n", "url\nb.example,domain\na.example\n"] {
+            let format = Some(Format(&CSV));
+            let list = super::super::read(&Document::new("x", text), format).unwrap();
+            let again = super::super::read(&Document::new("x", write_csv(&list)), format).unwrap();
+            assert_eq!((again.entries.len(), again.aside.len()), (2, 1), "{text:?}");
+        }
     }
 }
