@@ -1,7 +1,7 @@
 //! How fast a list of a million lines is read, and how much memory it takes: the columns on the right, `max alloc`.
 //!
 //! The goal is a list of a million entries read in under 2 s and held in under 300 MB. It is missed in memory: a debug
-//! build, which holds the same data as a release build, took at most 573 MB (`Maximum resident set size` of
+//! build took at most 573 MB (`Maximum resident set size` of
 //! `/usr/bin/time -v middlebox policy impact` with such a list in the native dialect and one host as traffic), about
 //! 30 MB of them the program itself. The time of a release build has not been measured.
 
