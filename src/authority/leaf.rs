@@ -357,7 +357,7 @@ mod tests {
             (key(&rcgen::PKCS_ED25519), "Ed25519"),
         ] {
             let forged = forge(Profile::load("pan-os").unwrap(), Some(&Origin::new().of(&key))).await;
-            assert_eq!(forged.facts.key, expected);
+            assert_eq!(forged.facts().key, expected);
             forged.certified.keys_match().unwrap();
         }
     }
@@ -379,7 +379,7 @@ mod tests {
             let reuse = "[leaf]\nkey-reuse = \"per-profile\"";
             let profile = Profile::parse(&Document::new("own.toml", format!("{head}{reuse}{leaf}"))).unwrap();
             let forged = forge(Arc::new(profile), Some(&Origin::new().der())).await;
-            assert_eq!(forged.facts.key, expected);
+            assert_eq!(forged.facts().key, expected);
             forged.certified.keys_match().unwrap();
         }
     }

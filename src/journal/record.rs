@@ -8,7 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{DecisionKind, Diagnosis, Outcome};
-use crate::net::{CertificateFacts, ClientHello, Destination, Way};
+use crate::net::{Certificate, ClientHello, Destination, Way};
 use crate::policy::Standing;
 
 /// Everything known about one client connection; filled stage by stage, complete when the connection has ended.
@@ -164,7 +164,7 @@ pub struct OriginFacts {
     /// The protocol that the origin chose.
     pub alpn: Option<String>,
     /// The origin's own certificate.
-    pub certificate: Option<Arc<CertificateFacts>>,
+    pub certificate: Option<Certificate>,
     /// Whether its chain, name and time verified.
     pub trusted: Option<bool>,
     /// Whether it asked for a client certificate, and what it got; none where it did not ask.
@@ -187,9 +187,9 @@ pub enum ClientCertificate {
 #[derive(Clone, Debug, Serialize)]
 pub struct ForgedFacts {
     /// What it says.
-    pub certificate: Arc<CertificateFacts>,
+    pub certificate: Certificate,
     /// The issuer's common name, the word that people look for.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// `origin` where it mirrors the origin's certificate, `name-alone` where none could be had.
     pub mirrored: &'static str,
     /// `inspection-ca`, `untrusted-ca` or `itself`.

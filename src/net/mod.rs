@@ -18,7 +18,7 @@ mod resolve;
 mod tap;
 mod through;
 
-pub use certificate::{CertificateError, CertificateFacts, pem};
+pub use certificate::{Certificate, CertificateError, CertificateFacts, pem};
 pub use dial::{DialError, Dialer, Routes};
 pub use dialled::{CameBack, Dialled};
 pub use gulp::poll_gulp;

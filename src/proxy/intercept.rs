@@ -91,10 +91,10 @@ pub(super) async fn certificate_names(
     };
     let Ok(origin) = origin else { return Vec::new() };
     let mut names = Vec::new();
-    if let Ok((_, certificate)) = X509Certificate::from_der(&origin.leaf) {
+    if let Ok((_, certificate)) = X509Certificate::from_der(origin.leaf.der()) {
         names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_owned));
     }
-    names.extend(origin.facts.iter().flat_map(|facts| facts.names.iter().cloned()));
+    names.extend(origin.leaf.facts().map_or_else(|_| Vec::new(), |facts| facts.names));
     names
 }
 
@@ -257,7 +257,7 @@ fn note_origin(pen: &Pen, origin: &KnownOrigin) {
             address: Some(origin.address),
             version: Some(origin.version.to_owned()),
             alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
-            certificate: origin.facts.clone(),
+            certificate: Some(origin.leaf.clone()),
             trusted: Some(origin.trust == OriginTrust::Trusted),
             client_certificate: origin.client_certificate,
             fault: match &origin.trust {
@@ -275,14 +275,14 @@ async fn forge(
     host: &Host,
     origin: Option<&KnownOrigin>,
 ) -> Option<Arc<Forged>> {
-    let mirror = origin.map(|origin| Mirror { leaf: &origin.leaf, trust: origin.trust.clone() });
+    let mirror = origin.map(|origin| Mirror { leaf: origin.leaf.der(), trust: origin.trust.clone() });
     match shared.authority.forge_or_recall(host, mirror).await {
         Ok((forged, freshness)) => {
             recording.stage(|stages| &mut stages.forged);
             recording.note(|record| {
                 record.forged = Some(ForgedFacts {
-                    certificate: Arc::clone(&forged.facts),
-                    issuer: forged.issuer.clone(),
+                    certificate: forged.certificate.clone(),
+                    issuer: Arc::clone(&forged.issuer),
                     mirrored: match forged.mirrored {
                         Mirrored::Origin => "origin",
                         Mirrored::NameAlone => "name-alone",
