@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_leaf_has_a_key_of_its_own() {
-        for profile in ["generic", "zscaler"] {
+        for profile in ["cloudflare", "zscaler"] {
             let authority = authority(profile, &[]);
             let mut pins = HashSet::from([authority.ca().facts().pin]);
             for certificate in &authority.ca.issuing(OffsetDateTime::now_utc()).unwrap().chain {

@@ -486,7 +486,7 @@ impl Pen {
             let (verdict, revisions) = history.refused(case);
             match verdict {
                 Verdict::Refused(diagnosis) => {
-                    self.note(|record| record.diagnosis = Some(diagnosis));
+                    self.note(|record| record.diagnosis = Some(Box::new(diagnosis)));
                     self.finish(Outcome::Refused, end);
                 }
                 Verdict::Unused(_) => self.finish(Outcome::Unused, End::client("opened ahead and never used")),
@@ -522,7 +522,7 @@ fn apply(record: &mut ConnectionRecord, revision: Revision) {
     match verdict {
         Verdict::Refused(diagnosis) => {
             record.notes.push(format!("revised after connection {by}: {before} ({}) before", confidence(record)));
-            record.diagnosis = Some(diagnosis);
+            record.diagnosis = Some(Box::new(diagnosis));
         }
         Verdict::Unused(used) => {
             record.notes.push(format!("opened ahead: connection {used} to the same host was used; {before} before"));

@@ -255,8 +255,8 @@ fn note_origin(pen: &Pen, origin: &KnownOrigin) {
         record.origin = Some(OriginFacts {
             by: Some(origin.by.clone()),
             address: Some(origin.address),
-            version: Some(origin.version.to_owned()),
-            alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
+            version: Some(origin.version),
+            alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into()),
             certificate: Some(origin.leaf.clone()),
             trusted: Some(origin.trust == OriginTrust::Trusted),
             client_certificate: origin.client_certificate,
@@ -359,9 +359,9 @@ async fn handshake(
             let (_, connection) = stream.get_ref();
             let cipher = connection.negotiated_cipher_suite().map(|suite| suite.suite());
             let facts = HandshakeFacts {
-                version: version_name(connection.protocol_version()).to_owned(),
-                cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned(),
-                alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+                version: version_name(connection.protocol_version()),
+                cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default(),
+                alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into()),
                 resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
             let resumed = facts.resumed;
@@ -616,5 +616,5 @@ async fn refuse_inside(recording: &Recording, accepted: Accepted, answer: Answer
         () = recording.live().drain.cancelled() => {}
     }
     let how = Handshaken { done, took, audit, resumed };
-    judge(recording, &watch, &how, End::middlebox(why), Outcome::Failed);
+    judge(recording, &watch, &how, End::middlebox(why.to_owned()), Outcome::Failed);
 }

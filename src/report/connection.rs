@@ -26,7 +26,7 @@ impl ConnectionView {
             rule: record.rule().map(ToOwned::to_owned),
             why: told.or_else(|| record.notes.first().cloned()),
             outcome: record.outcome_so_far().to_string(),
-            cause: record.diagnosis.as_ref().map(CauseView::of),
+            cause: record.diagnosis.as_deref().map(CauseView::of),
             seen: record.forged.as_ref().and_then(|forged| {
                 let pin = forged.certificate.facts().ok()?.pin;
                 Some(CertView { issuer: forged.issuer.to_string(), pin })
