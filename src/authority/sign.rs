@@ -95,7 +95,9 @@ pub(super) struct Draft {
 impl Draft {
     /// Whether it says which key of its issuer signs it (authorityKeyIdentifier; RFC 5280, 4.2.1.1).
     pub(super) fn identifies_issuer(&self) -> bool {
-        self.extensions.iter().any(|extension| extension.oid_components().eq([2, 5, 29, id_ce::AUTHORITY_KEY_IDENTIFIER]))
+        self.extensions
+            .iter()
+            .any(|extension| extension.oid_components().eq([2, 5, 29, id_ce::AUTHORITY_KEY_IDENTIFIER]))
     }
 
     /// Signs with the key of the issuer, whose name is given as DER.

@@ -506,7 +506,11 @@ impl Pen {
                 id: record.id,
                 host: record.host().unwrap_or_default(),
                 process: record.client.process.clone(),
-                serial: record.forged.as_ref().and_then(|forged| forged.certificate.facts().ok()).map(|facts| facts.serial),
+                serial: record
+                    .forged
+                    .as_ref()
+                    .and_then(|forged| forged.certificate.facts().ok())
+                    .map(|facts| facts.serial),
                 opened: self.live.opened.saturating_duration_since(self.journal.0.began),
                 at,
             };

@@ -116,8 +116,8 @@ impl Dialled {
         }
     }
 
-    /// Closes with a reset, never as an orderly end.
-    pub fn reset(self) {
+    /// Makes the close a reset, never an orderly end.
+    pub fn reset(&self) {
         let tcp = match &self.link {
             Link::Tcp(stream) => stream,
             Link::Tls(stream) => stream.get_ref().0,

@@ -110,7 +110,7 @@ impl Client {
     }
 
     /// Closes so that what was written arrives: a socket closed with unread bytes resets, and a reset can overtake.
-    pub(crate) async fn linger(mut self) {
+    pub(crate) async fn linger(&mut self) {
         let _ = timeout(Duration::from_secs(1), self.shutdown()).await;
         let mut unread = 0;
         let drained = async {
@@ -126,14 +126,14 @@ impl Client {
         let _ = timeout(Duration::from_secs(1), drained).await;
     }
 
-    /// Closes with a reset, where the carrier has one; never as an orderly end.
-    pub(crate) fn reset(self) {
-        match self.carrier {
+    /// Makes the close a reset, where the carrier has one; never as an orderly end.
+    pub(crate) fn reset(&mut self) {
+        match &mut self.carrier {
             Carrier::Tcp(stream) => {
                 let _ = stream.set_zero_linger();
             }
-            Carrier::Tls(stream) => stream.into_inner().0.reset(),
-            Carrier::Http2(mut stream) => stream.reset(),
+            Carrier::Tls(stream) => stream.get_mut().0.reset(),
+            Carrier::Http2(stream) => stream.reset(),
         }
     }
 }

@@ -45,35 +45,61 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
 
+/// How far the two legs of an inspected connection came.
+enum Opened {
+    /// Both stand.
+    Both(Accepted, OriginLeg),
+    /// The origin's cannot be had on our terms: the connection is passed through.
+    Bypass(Client),
+    /// The connection has ended.
+    Ended,
+}
+
 /// Inspects one connection to its end.
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    mut client: Client,
+    client: Client,
     recording: &Recording,
     inbound: &Inbound,
     hello: Box<ClientHello>,
 ) {
     let name = name_of(inbound, Some(&hello));
     let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
+    match Box::pin(open(shared, client, recording, &key, hello)).await {
+        Opened::Both(accepted, leg) => Box::pin(exchange(shared, recording, &key, accepted, leg)).await,
+        Opened::Bypass(client) => bypass(shared, client, recording, inbound).await,
+        Opened::Ended => {}
+    }
+}
+
+/// Opens both legs, the origin's first where it is not known yet.
+async fn open(
+    shared: &Arc<Shared>,
+    mut client: Client,
+    recording: &Recording,
+    key: &OriginKey,
+    hello: Box<ClientHello>,
+) -> Opened {
     let host = key.host();
     if let Some(why) = shared.learned.recall(&host) {
         undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
-        return Box::pin(bypass(shared, client, recording, inbound)).await;
+        return Opened::Bypass(client);
     }
     if let Some(why) = undecryptable::by_hello(&hello) {
         if undecryptable::is_passed(shared, recording, &host, &why) {
-            return Box::pin(bypass(shared, client, recording, inbound)).await;
+            return Opened::Bypass(client);
         }
         let _ = client.write_all(&PROTOCOL_VERSION).await;
         recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
         recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
-        return Box::pin(client.linger()).await;
+        client.linger().await;
+        return Opened::Ended;
     }
-    // The record has it; from here on only the connection's own memory counts, since it may be idle for long.
+    // The record has it.
     drop(hello);
-    match shared.upstream.known(&key) {
-        Some(known) => Box::pin(known_origin(shared, client, recording, inbound, &key, known)).await,
-        None => Box::pin(new_origin(shared, client, recording, inbound, &key)).await,
+    match shared.upstream.known(key) {
+        Some(known) => known_origin(shared, client, recording, key, known).await,
+        None => new_origin(shared, client, recording, key).await,
     }
 }
 
@@ -143,20 +169,17 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 }
 
 /// An origin seen for the first time: its leg stands before the client's handshake begins.
-async fn new_origin(
-    shared: &Arc<Shared>,
-    mut client: Client,
-    recording: &Recording,
-    inbound: &Inbound,
-    key: &OriginKey,
-) {
-    let live = recording.live();
+async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Recording, key: &OriginKey) -> Opened {
     let opened = tokio::select! {
         opened = Box::pin(open_recorded(shared, recording, key)) => opened,
         () = client.left() => {
-            return recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
+            recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
+            return Opened::Ended;
         }
-        () = live.kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+        () = recording.live().kill.cancelled() => {
+            recording.finish(Outcome::Unused, End::middlebox("ended"));
+            return Opened::Ended;
+        }
     };
     let leg = match opened {
         Ok(leg) => leg,
@@ -164,23 +187,23 @@ async fn new_origin(
             if let Some(why) = undecryptable::by_origin(&error)
                 && undecryptable::is_passed(shared, recording, &key.host(), &why)
             {
-                return Box::pin(bypass(shared, client, recording, inbound)).await;
+                return Opened::Bypass(client);
             }
             let why = error.to_string();
-            return Box::pin(answer_inside(shared, client, recording, key, error.answer(), &why)).await;
+            answer_inside(shared, client, recording, key, error.answer(), &why).await;
+            return Opened::Ended;
         }
     };
     if let Some(fault) = blocked_fault(shared, &leg.origin.trust) {
         let answer = untrusted_page(&key.name, fault);
-        return Box::pin(answer_inside(shared, client, recording, key, answer, &fault.to_string())).await;
+        answer_inside(shared, client, recording, key, answer, &fault.to_string()).await;
+        return Opened::Ended;
     }
-    let forged = Box::pin(forge(shared, recording, &key.name, Some(&leg.origin))).await;
-    let Some(forged) = forged else { return };
-    let alpn = leg.origin.alpn.clone();
-    let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
-    let Some(accepted) = accepted else { return };
-    drop(forged);
-    exchange(shared, recording, key, accepted, leg).await;
+    let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return Opened::Ended };
+    match handshake(shared, client, recording, &forged, leg.origin.alpn.as_deref()).await {
+        Some(accepted) => Opened::Both(accepted, leg),
+        None => Opened::Ended,
+    }
 }
 
 /// An origin that is known: both legs are opened at once. No request goes up before this connection's own origin
@@ -189,23 +212,22 @@ async fn known_origin(
     shared: &Arc<Shared>,
     client: Client,
     recording: &Recording,
-    inbound: &Inbound,
     key: &OriginKey,
     known: Arc<KnownOrigin>,
-) {
+) -> Opened {
     if let Some(fault) = blocked_fault(shared, &known.trust) {
         // Looked at again, in case it was mended.
         shared.upstream.forget(key);
         debug!(%fault, "an origin that was not trusted is looked at again");
-        return Box::pin(new_origin(shared, client, recording, inbound, key)).await;
+        return new_origin(shared, client, recording, key).await;
     }
     let client_leg = async {
         let forged = forge(shared, recording, &key.name, Some(&known)).await?;
         handshake(shared, client, recording, &forged, known.alpn.as_deref()).await
     };
     // A client that refuses ends both at once.
-    let both = Box::pin(try_both(client_leg, open_recorded(shared, recording, key)));
-    let Some((accepted, opened)) = both.await else { return };
+    let both = try_both(client_leg, open_recorded(shared, recording, key)).await;
+    let Some((accepted, opened)) = both else { return Opened::Ended };
     let leg = match opened {
         Ok(leg) => leg,
         Err(error) => {
@@ -214,14 +236,15 @@ async fn known_origin(
                 // Too late to pass this one through: its client has seen a forged certificate.
                 undecryptable::learn(shared, recording, &key.host(), &why);
             }
-            return Box::pin(refuse_inside(recording, accepted, error.answer(), &error.to_string())).await;
+            refuse_inside(recording, accepted, error.answer(), &error.to_string()).await;
+            return Opened::Ended;
         }
     };
     if !known.same_for_client(&leg.origin) {
         recording.finish(Outcome::Failed, End::middlebox("the origin has changed since it was last seen: try again"));
-        return;
+        return Opened::Ended;
     }
-    exchange(shared, recording, key, accepted, leg).await;
+    Opened::Both(accepted, leg)
 }
 
 /// Runs both until both are done, or until the first says that it is over.
