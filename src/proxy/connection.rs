@@ -11,11 +11,12 @@ use tracing::debug;
 
 use super::client::Client;
 use super::inbound::{ACCESS_DENIED, Inbound, Tunnel};
+use super::intercept::{self, Legs};
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{DecideAt, Shared, intercept};
+use super::{DecideAt, Shared};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
@@ -74,37 +75,42 @@ pub(super) async fn admit_plain(shared: &Arc<Shared>, recording: &Recording, inb
 }
 
 /// What becomes of a tunnel, once the client's first words are there and the policy has decided.
-enum Route {
+pub(super) enum Route {
     /// Its bytes are passed on to here as they are.
-    Through(Dialled, Outcome),
+    Through(Client, Dialled, Outcome),
     /// Passed through, and watched whether the client uses the genuine certificate, for what this connection left open.
-    Probe(u64),
-    /// Its TLS is passed through, to where it wants to go.
-    Bypass,
+    Probe(Client, Dialled),
     /// Its TLS is taken apart.
-    Inspect(Box<ClientHello>),
+    Inspect(Client, Box<ClientHello>),
+    /// Both legs of an inspected connection stand.
+    Exchange(Box<Legs>),
     /// Nothing more: it has ended.
     Ended,
 }
 
 /// Carries a tunnel to its end.
 pub(super) async fn carry(shared: &Arc<Shared>, tunnel: Tunnel) {
-    let Tunnel { mut client, recording, inbound, end: _end } = tunnel;
+    let Tunnel { client, recording, inbound, end: _end } = tunnel;
     // Each stage has a box of its own, and gives its memory back when the next begins: the last one is where most of a
     // connection's life is spent.
-    match Box::pin(route(shared, &mut client, &recording, &inbound)).await {
-        Route::Through(origin, outcome) => Box::pin(through(shared, &recording, client, origin, outcome)).await,
-        Route::Probe(open) => Box::pin(probe(shared, client, &recording, &inbound, open)).await,
-        Route::Bypass => bypass(shared, client, &recording, &inbound).await,
-        Route::Inspect(hello) => intercept::run(shared, client, &recording, &inbound, hello).await,
-        Route::Ended => {}
+    let mut route = Box::pin(route(shared, client, &recording, &inbound)).await;
+    if let Route::Inspect(client, hello) = route {
+        route = Box::pin(intercept::open(shared, client, &recording, &inbound, hello)).await;
+    }
+    match route {
+        Route::Through(client, origin, outcome) => {
+            Box::pin(through(shared, &recording, client, origin, outcome)).await;
+        }
+        Route::Probe(client, origin) => Box::pin(probe(shared, client, &recording, origin)).await,
+        Route::Exchange(legs) => Box::pin(intercept::exchange(shared, &recording, *legs)).await,
+        Route::Inspect(..) | Route::Ended => {}
     }
 }
 
-async fn route(shared: &Arc<Shared>, client: &mut Client, recording: &Recording, inbound: &Inbound) -> Route {
+async fn route(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) -> Route {
     let (drain, kill) = (&recording.live().drain, &recording.live().kill);
     let peeked = tokio::select! {
-        peeked = Box::pin(peek(client, || dial(shared, &inbound.destination))) => peeked,
+        peeked = peek(&mut client, || dial(shared, &inbound.destination)) => peeked,
         () = drain.cancelled() => {
             recording.finish(Outcome::Unused, End::middlebox("drained"));
             return Route::Ended;
@@ -136,7 +142,7 @@ async fn route(shared: &Arc<Shared>, client: &mut Client, recording: &Recording,
             Route::Ended
         }
         Peeked::Unreachable(error) => {
-            fail_unreached(shared, client, recording, &error);
+            fail_unreached(shared, &mut client, recording, &error);
             Route::Ended
         }
     }
@@ -144,7 +150,7 @@ async fn route(shared: &Arc<Shared>, client: &mut Client, recording: &Recording,
 
 async fn tls(
     shared: &Arc<Shared>,
-    client: &mut Client,
+    mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
     hello: Box<ClientHello>,
@@ -159,7 +165,17 @@ async fn tls(
         && shared.config.probe
         && let Some(open) = recording.probe()
     {
-        return Route::Probe(open);
+        note_probe(recording, open);
+        return match dial(shared, &inbound.destination).await {
+            Ok(origin) => {
+                note_origin_address(recording, &origin);
+                Route::Probe(client, origin)
+            }
+            Err(error) => {
+                fail_unreached(shared, &mut client, recording, &error);
+                Route::Ended
+            }
+        };
     }
     match action {
         Action::Block => {
@@ -169,17 +185,15 @@ async fn tls(
             client.linger().await;
             Route::Ended
         }
-        Action::Bypass => Route::Bypass,
+        Action::Bypass => bypass(shared, client, recording, inbound).await,
         Action::Inspect => {
             shared.owners.ask(recording);
-            Route::Inspect(hello)
+            Route::Inspect(client, hello)
         }
     }
 }
 
-/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate:
-/// that of the connection `open` left more than one cause.
-async fn probe(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound, open: u64) {
+fn note_probe(recording: &Recording, open: u64) {
     recording.note(|record| {
         let why = format!("probe: bypassed once, because connection {open} left open why the client refused");
         record.notes.push(why.clone());
@@ -187,15 +201,12 @@ async fn probe(shared: &Arc<Shared>, mut client: Client, recording: &Recording, 
             (decision.action, decision.why) = (DecisionKind::Bypass, why);
         }
     });
-    let origin = match dial(shared, &inbound.destination).await {
-        Ok(origin) => origin,
-        Err(error) => return fail_unreached(shared, &mut client, recording, &error),
-    };
-    note_origin_address(recording, &origin);
+}
+
+/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate.
+async fn probe(shared: &Shared, client: Client, recording: &Recording, mut origin: Dialled) {
     let (mut client, tap) = Tap::new(client);
-    let mut origin = origin;
-    let Ended { end, clean } =
-        Box::pin(tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin)).await;
+    let Ended { end, clean } = tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin).await;
     if tap.trace().carried_data() {
         recording.note(|record| record.notes.push("probe: the client used the genuine certificate".to_owned()));
         recording.passed();
@@ -209,28 +220,36 @@ async fn probe(shared: &Arc<Shared>, mut client: Client, recording: &Recording, 
     }
 }
 
-/// Passes a client's TLS through to its destination.
-pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+/// Reaches the destination that a client's TLS is passed through to.
+pub(super) async fn bypass(shared: &Shared, mut client: Client, recording: &Recording, inbound: &Inbound) -> Route {
     let origin = tokio::select! {
-        origin = Box::pin(dial(shared, &inbound.destination)) => origin,
+        origin = dial(shared, &inbound.destination) => origin,
         () = client.left() => {
-            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+            recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+            return Route::Ended;
         }
-        () = recording.live().kill.cancelled() => return killed(&mut client, recording),
+        () = recording.live().kill.cancelled() => {
+            killed(&mut client, recording);
+            return Route::Ended;
+        }
     };
-    let origin = match origin {
-        Ok(origin) => origin,
-        Err(error) => return fail_unreached(shared, &mut client, recording, &error),
-    };
-    note_origin_address(recording, &origin);
-    Box::pin(through(shared, recording, client, origin, Outcome::Bypassed)).await;
+    match origin {
+        Ok(origin) => {
+            note_origin_address(recording, &origin);
+            Route::Through(client, origin, Outcome::Bypassed)
+        }
+        Err(error) => {
+            fail_unreached(shared, &mut client, recording, &error);
+            Route::Ended
+        }
+    }
 }
 
 /// Finds out where bytes go that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they
 /// could be.
 async fn plain(
     shared: &Arc<Shared>,
-    client: &mut Client,
+    mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
     origin: Option<Dialled>,
@@ -247,18 +266,18 @@ async fn plain(
             origin = dial(shared, &inbound.destination) => match origin {
                 Ok(origin) => origin,
                 Err(error) => {
-                    fail_unreached(shared, client, recording, &error);
+                    fail_unreached(shared, &mut client, recording, &error);
                     return Route::Ended;
                 }
             },
             () = recording.live().kill.cancelled() => {
-                killed(client, recording);
+                killed(&mut client, recording);
                 return Route::Ended;
             }
         },
     };
     note_origin_address(recording, &origin);
-    Route::Through(origin, Outcome::Plain)
+    Route::Through(client, origin, Outcome::Plain)
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.

@@ -18,7 +18,7 @@ use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client::Client;
-use super::connection::{bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
+use super::connection::{Route, bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
 use super::exchange::{
     Admission, Driver, Gate, Http2Origin, Http2Relay, Relay, RelayEnd, RequestHead, Side, answer_all,
 };
@@ -45,62 +45,58 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
 
-/// How far the two legs of an inspected connection came.
-enum Opened {
-    /// Both stand.
-    Both(Accepted, OriginLeg),
-    /// The origin's cannot be had on our terms: the connection is passed through.
-    Bypass(Client),
-    /// The connection has ended.
-    Ended,
+/// The two legs of an inspected connection.
+pub(super) struct Legs {
+    key: OriginKey,
+    client: Accepted,
+    origin: OriginLeg,
 }
 
-/// Inspects one connection to its end.
-pub(super) async fn run(
-    shared: &Arc<Shared>,
-    client: Client,
-    recording: &Recording,
-    inbound: &Inbound,
-    hello: Box<ClientHello>,
-) {
-    let name = name_of(inbound, Some(&hello));
-    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
-    match Box::pin(open(shared, client, recording, &key, hello)).await {
-        Opened::Both(accepted, leg) => Box::pin(exchange(shared, recording, &key, accepted, leg)).await,
-        Opened::Bypass(client) => bypass(shared, client, recording, inbound).await,
-        Opened::Ended => {}
-    }
-}
-
-/// Opens both legs, the origin's first where it is not known yet.
-async fn open(
+/// Opens both legs, the origin's first where it is not known yet; or finds that the connection is to be passed through.
+pub(super) async fn open(
     shared: &Arc<Shared>,
     mut client: Client,
     recording: &Recording,
-    key: &OriginKey,
+    inbound: &Inbound,
     hello: Box<ClientHello>,
-) -> Opened {
+) -> Route {
+    let name = name_of(inbound, Some(&hello));
+    let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
     let host = key.host();
     if let Some(why) = shared.learned.recall(&host) {
         undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
-        return Opened::Bypass(client);
+        return bypass(shared, client, recording, inbound).await;
     }
     if let Some(why) = undecryptable::by_hello(&hello) {
         if undecryptable::is_passed(shared, recording, &host, &why) {
-            return Opened::Bypass(client);
+            return bypass(shared, client, recording, inbound).await;
         }
         let _ = client.write_all(&PROTOCOL_VERSION).await;
         recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
         recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
         client.linger().await;
-        return Opened::Ended;
+        return Route::Ended;
     }
     // The record has it.
     drop(hello);
-    match shared.upstream.known(key) {
-        Some(known) => known_origin(shared, client, recording, key, known).await,
-        None => new_origin(shared, client, recording, key).await,
+    let opened = match shared.upstream.known(&key) {
+        Some(known) => known_origin(shared, client, recording, &key, known).await,
+        None => new_origin(shared, client, recording, &key).await,
+    };
+    match opened {
+        Opened::Both(client, origin) => Route::Exchange(Box::new(Legs { key, client, origin })),
+        Opened::Bypass(client) => bypass(shared, client, recording, inbound).await,
+        Opened::Ended => Route::Ended,
     }
+}
+
+/// How far the two legs came.
+enum Opened {
+    Both(Accepted, OriginLeg),
+    /// The origin's cannot be had on our terms.
+    Bypass(Client),
+    /// The connection has ended.
+    Ended,
 }
 
 /// The names of the origin's certificate, for a policy that decides on them.
@@ -475,9 +471,9 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 // ---- after the handshake ------------------------------------------------------------------------------------------
 
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
-async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
+pub(super) async fn exchange(shared: &Arc<Shared>, recording: &Recording, legs: Legs) {
+    let Legs { key, client: Accepted { stream, done, took, audit, tap, resumed }, origin: leg } = legs;
     let known = Arc::clone(&leg.origin);
-    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let (observed, watch) = observe(recording, stream, tap, resumed);
     let end = if http2 {
@@ -487,7 +483,7 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             added: Arc::clone(&shared.added),
             limits: shared.config.limits,
         };
-        match Box::pin(http2_leg(shared, key, leg)).await {
+        match Box::pin(http2_leg(shared, &key, leg)).await {
             Ok((origin, driver)) => Box::pin(relay.run(observed, origin, driver)).await,
             Err(error) => End::origin(format!("HTTP/2 could not begin: {error}")),
         }
@@ -509,7 +505,7 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
                 let stream = origin.reader.unsplit(origin.writer);
-                shared.pool.give(key, stream, known);
+                shared.pool.give(&key, stream, known);
                 end
             }
             RelayEnd::Closed { end, clean: true, .. } => {
