@@ -140,7 +140,7 @@ impl Head {
             }
             let value = trim(line, colon + 1);
             // All of them are looked at, without a branch for each: that takes many at once.
-            let control = |byte: u8| matches!(byte, 0..b'\t' | 0x0a..0x20 | 0x7f);
+            let control = |byte: u8| matches!(byte, 0..=8 | 10..=31 | 127);
             if line[value.clone()].iter().fold(false, |found, byte| found | control(*byte)) {
                 return Err(HeadError::Value);
             }
