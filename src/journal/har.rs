@@ -163,7 +163,7 @@ impl Entry {
     fn of_exchange(record: &ConnectionRecord, exchange: &Exchange) -> Self {
         let scheme = if record.hello.is_some() { "https" } else { "http" };
         let request = Request {
-            method: exchange.method.clone(),
+            method: exchange.method.to_string(),
             url: format!("{scheme}://{}{}", exchange.host, exchange.path),
             http_version: exchange.version,
             body_size: size(exchange.request_bytes),
@@ -326,9 +326,9 @@ mod tests {
         let frame = |from, kind, at_us| SeenFrame { from, kind, last: true, length: 5, at_us };
         let frames = vec![frame("client", FrameKind::Text, 250_000), frame("origin", FrameKind::Close, 500_000)];
         recording.exchange(|| Exchange {
-            method: "GET".to_owned(),
-            host: "chat.example".to_owned(),
-            path: "/".to_owned(),
+            method: "GET".into(),
+            host: "chat.example".into(),
+            path: "/".into(),
             version: "HTTP/1.1",
             status: Some(101),
             request_bytes: 11,
@@ -357,9 +357,9 @@ mod tests {
         for (path, status) in [("/a", Some(200)), ("/b", None)] {
             recording.exchange(|| Exchange {
                 websocket: None,
-                method: "GET".to_owned(),
-                host: "shop.example".to_owned(),
-                path: path.to_owned(),
+                method: "GET".into(),
+                host: "shop.example".into(),
+                path: path.into(),
                 version: "HTTP/1.1",
                 status,
                 request_bytes: 0,
