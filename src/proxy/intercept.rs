@@ -199,7 +199,7 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
         if shared.learned.takes_untrusted() {
             undecryptable::learn(shared, recording, &key.host(), &format!("the origin is not trusted: {fault}"));
         }
-        let answer = untrusted_page(&key.name, fault);
+        let answer = untrusted_page(shared, &key.name, fault);
         answer_inside(shared, client, recording, key, answer, &fault.to_string()).await;
         return Opened::Ended;
     }
@@ -273,8 +273,11 @@ fn blocked_fault<'a>(shared: &Shared, trust: &'a OriginTrust) -> Option<&'a Orig
     }
 }
 
-fn untrusted_page(host: &Host, fault: &OriginFault) -> Answer {
-    Answer::bad_gateway("tls_certificate_error", format!("{host} is blocked: {fault}"))
+/// The page that tells of a block, with the product's own status where it has one.
+fn untrusted_page(shared: &Shared, host: &Host, fault: &OriginFault) -> Answer {
+    let mut answer = Answer::bad_gateway("tls_certificate_error", format!("{host} is blocked: {fault}"));
+    answer.status = shared.authority.profile().block_status().unwrap_or(answer.status);
+    answer
 }
 
 fn note_origin(pen: &Pen, origin: &KnownOrigin) {
