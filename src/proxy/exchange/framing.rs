@@ -58,6 +58,8 @@ enum State {
     #[default]
     Start,
     Size(u64, u8),
+    /// Blanks behind the size: an extension or the end of the line is due.
+    Blank(u64),
     /// Behind the size: an extension.
     Extension(u64),
     /// The LF of the size line is due.
@@ -108,8 +110,9 @@ impl Chunks {
                     }
                     State::Size(size << 4 | hex(byte).unwrap_or_default(), digits + 1)
                 }
-                (State::Size(size, _) | State::Extension(size), b'\r') => State::SizeEnd(size),
-                (State::Size(size, _), b';' | b' ' | b'\t')
+                (State::Size(size, _) | State::Blank(size) | State::Extension(size), b'\r') => State::SizeEnd(size),
+                (State::Size(size, _) | State::Blank(size), b' ' | b'\t') => State::Blank(size),
+                (State::Size(size, _) | State::Blank(size), b';')
                 | (State::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => State::Extension(size),
                 (State::SizeEnd(size), b'\n') => {
                     self.line = 0;
@@ -163,7 +166,11 @@ mod tests {
 
     #[test]
     fn malformed_chunks_are_refused() {
-        let bad: [&[u8]; 9] = [
+        for good in [&b"4 \r\nWiki"[..], b"4 \t;a\r\nWiki", b"4;a b\r\nWiki"] {
+            assert_eq!(chunked(good), Passed::All, "{:?}", String::from_utf8_lossy(good));
+        }
+        let bad: [&[u8]; 10] = [
+            b"4 4\r\n",
             b"\r\n",
             b"x\r\n",
             b"4\nWiki",

@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod http2_exchange;
 mod http2_origin;
+mod websocket;
 
 pub(crate) use head::{Length, RequestHead, find_end, leading_empty_lines};
 pub(crate) use http1::{Admission, Gate, Relay, RelayEnd, Side};
