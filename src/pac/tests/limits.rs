@@ -47,6 +47,7 @@ fn a_loop_at_the_top_ends() {
 fn catastrophic_regular_expressions_end() {
     is_time("return String(/^(a+)+$/.test('a'.repeat(64) + 'b'));");
     is_time("return String(/(x+x+)+y/.test('x'.repeat(64)));");
+    is_time("return String(shExpMatch('a'.repeat(64) + 'b', '(a+)+'));");
     is_time("return 'a'.repeat(64).replace(/(a|aa)+$(?!)/, '');");
 }
 
