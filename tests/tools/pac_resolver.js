@@ -3,6 +3,7 @@
 // per script with what FindProxyForURL returned for each host, or null where it threw.
 const dns = require('dns');
 const fs = require('fs');
+const net = require('net');
 
 const { now, names, scripts } = JSON.parse(fs.readFileSync(0, 'utf8'));
 
@@ -15,7 +16,7 @@ globalThis.Date = class extends EngineDate {
 
 // No name is asked of the network.
 dns.lookup = (host, options, callback) => {
-  const address = /^\d+\.\d+\.\d+\.\d+$/.test(host) ? host : names[host];
+  const address = net.isIPv4(host) ? host : names[host];
   setImmediate(() => (address ? callback(null, address, 4) : callback(new Error(`${host} has no address`))));
 };
 
