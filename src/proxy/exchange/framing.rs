@@ -58,6 +58,8 @@ enum State {
     #[default]
     Start,
     Size(u64, u8),
+    /// In blanks behind the size, which only an extension or the end of the line may follow.
+    Blank(u64),
     /// Behind the size: an extension.
     Extension(u64),
     /// The LF of the size line is due.
@@ -108,8 +110,9 @@ impl Chunks {
                     }
                     State::Size(size << 4 | hex(byte).unwrap_or_default(), digits + 1)
                 }
-                (State::Size(size, _) | State::Extension(size), b'\r') => State::SizeEnd(size),
-                (State::Size(size, _), b';' | b' ' | b'\t')
+                (State::Size(size, _) | State::Blank(size) | State::Extension(size), b'\r') => State::SizeEnd(size),
+                (State::Size(size, _) | State::Blank(size), b' ' | b'\t') => State::Blank(size),
+                (State::Size(size, _) | State::Blank(size), b';')
                 | (State::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => State::Extension(size),
                 (State::SizeEnd(size), b'\n') => {
                     self.line = 0;
@@ -163,8 +166,9 @@ mod tests {
 
     #[test]
     fn malformed_chunks_are_refused() {
-        let bad: [&[u8]; 9] = [
+        let bad: [&[u8]; 10] = [
             b"\r\n",
+            b"4 4\r\n",
             b"x\r\n",
             b"4\nWiki",
             b"4\r\nWikiX",
