@@ -18,7 +18,7 @@ use super::invent::Invented;
 use super::password::Password;
 use super::profile::{Criticality, Intermediate, Profile, Root};
 use super::sign::{self, Draft, SignError, Signer, id_ce, usage};
-use super::{external, keys, names, store};
+use super::{external, keys, names, order, store};
 use crate::net::{CertificateFacts, Host};
 
 /// How far a certificate's start lies in the past, for clients whose clock is behind.
@@ -58,6 +58,8 @@ pub(super) struct Issuing {
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// The first end of validity in the chain.
     pub(super) until: OffsetDateTime,
+    /// Whether the chain up to the root keeps the rules that strict clients insist on.
+    pub(super) in_order: bool,
     renew_at: OffsetDateTime,
 }
 
@@ -198,7 +200,7 @@ impl InspectionCa {
     /// The common name of the certificate that signs leaves: what a client sees as their issuer.
     #[must_use]
     pub fn issuer_name(&self) -> String {
-        self.issuing.load().signer.common_name.clone()
+        self.issuing.load().signer.common_name.to_string()
     }
 
     /// What signs leaves now, signed anew where half of its life is over.
@@ -285,7 +287,8 @@ fn sign_chain(
         chain.insert(0, signer.certificate.clone());
     }
     let renew_at = if lower.is_empty() { until } else { now + (until - now) / 2 };
-    Ok(Issuing { signer, chain, until, renew_at })
+    let in_order = path.iter().chain(&chain).all(order::is_kept_by);
+    Ok(Issuing { signer, chain, until, in_order, renew_at })
 }
 
 /// Whether subject and issuer are one name, as of a root.
@@ -333,7 +336,7 @@ mod tests {
         assert!(!root.basic_constraints().unwrap().unwrap().critical);
         assert!(root.is_ca());
         let issuing = ca.issuing(OffsetDateTime::now_utc()).unwrap();
-        assert_eq!(issuing.signer.common_name, "Zscaler Intermediate Root CA (zscalertwo.net) (t) ");
+        assert_eq!(&*issuing.signer.common_name, "Zscaler Intermediate Root CA (zscalertwo.net) (t) ");
         assert_eq!(issuing.chain.len(), 2);
         let lengths = issuing.chain.iter().map(|der| {
             let (_, certificate) = X509Certificate::from_der(der).unwrap();

@@ -12,17 +12,17 @@ use super::defect::Defect;
 use super::fault::OriginFault;
 use super::keys::KeyError;
 use super::sign::SignError;
-use crate::net::{CertificateError, CertificateFacts, Host};
+use crate::net::{Certificate, CertificateError, Host};
 
 /// A forged leaf with its chain and key.
 #[derive(Debug)]
 pub struct Forged {
     /// What the handshake needs: the chain as it is sent, and the leaf's key.
     pub certified: Arc<CertifiedKey>,
-    /// What the leaf says.
-    pub facts: Arc<CertificateFacts>,
+    /// The leaf.
+    pub certificate: Certificate,
     /// The common name of the issuer.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// The host that it was made for.
     pub host: Host,
     /// Whether the leaf names that host, by the rules of clients (RFC 6125).
@@ -39,6 +39,14 @@ pub struct Forged {
     pub defect: Option<Defect>,
     /// From then on a new one is forged.
     pub(super) stale_at: OffsetDateTime,
+}
+
+#[cfg(test)]
+impl Forged {
+    /// What the leaf says.
+    pub(super) fn facts(&self) -> crate::net::CertificateFacts {
+        self.certificate.facts().unwrap()
+    }
 }
 
 /// What a leaf was made after.

@@ -357,7 +357,7 @@ mod tests {
             (key(&rcgen::PKCS_ED25519), "Ed25519"),
         ] {
             let forged = forge(Profile::load("pan-os").unwrap(), Some(&Origin::new().of(&key))).await;
-            assert_eq!(forged.facts.key, expected);
+            assert_eq!(forged.facts().key, expected);
             forged.certified.keys_match().unwrap();
         }
     }
@@ -365,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn a_profile_may_ask_for_every_kind_of_key() {
         let text = include_str!("../../certs/profiles/generic.toml");
-        let (head, leaf) = text.split_once("[leaf]").unwrap();
+        let (head, leaf) = text.split_once("[leaf]\n").unwrap();
         for (key, expected) in [
             ("ec-p256", "EC P-256"),
             ("ec-p384", "EC P-384"),
@@ -376,10 +376,9 @@ mod tests {
             ("rsa-4096", "RSA 4096"),
         ] {
             let leaf = leaf.replacen("ec-p256", key, 1);
-            let reuse = "[leaf]\nkey-reuse = \"per-profile\"";
-            let profile = Profile::parse(&Document::new("own.toml", format!("{head}{reuse}{leaf}"))).unwrap();
+            let profile = Profile::parse(&Document::new("own.toml", format!("{head}[leaf]\n{leaf}"))).unwrap();
             let forged = forge(Arc::new(profile), Some(&Origin::new().der())).await;
-            assert_eq!(forged.facts.key, expected);
+            assert_eq!(forged.facts().key, expected);
             forged.certified.keys_match().unwrap();
         }
     }

@@ -1,13 +1,11 @@
 //! Minting: one leaf, signed as profile, origin and defect ask for, with the chain that is sent behind it.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rcgen::CustomExtension;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::ca::{self, BACKDATE, Issuing};
 use super::constraint::{self, Permit};
@@ -22,7 +20,7 @@ use super::order;
 use super::origin::OriginLeaf;
 use super::profile::{CaKey, UntrustedAction};
 use super::sign::{self, Draft, SignError, Signer, id_ce, usage};
-use crate::net::{CertificateFacts, Host};
+use crate::net::{Certificate, CertificateFacts, Host};
 
 /// How long an intermediate lives that is made for a defect.
 const DEFECTIVE_DAYS: Duration = Duration::days(30);
@@ -31,6 +29,8 @@ const DEFECTIVE_DAYS: Duration = Duration::days(30);
 struct Above {
     signer: Signer,
     chain: Vec<CertificateDer<'static>>,
+    /// Whether the chain up to the root keeps the rules that strict clients insist on.
+    in_order: bool,
 }
 
 impl Authority {
@@ -64,35 +64,37 @@ impl Authority {
             now,
         };
         let key = self.keys.take(sitter.key()).await?;
-        let (leaf, mut above) = match self.above(signed_by, defect, host, &issuing, now)? {
-            Some(Above { signer, chain }) => {
-                let draft = sitter.draft(&key.pair, &signer.key_id)?;
-                (draft.sign(&*key.pair, &signer.subject, &signer.key)?, chain)
+        let above = self.above(signed_by, defect, host, &issuing, now)?;
+        let draft = match &above {
+            Some(above) => sitter.draft(&key.pair, &above.signer.key_id)?,
+            None => sitter.draft(&key.pair, &sign::key_id_of(&*key.pair))?,
+        };
+        let valid = draft.not_before.unix_timestamp()..=draft.not_after.unix_timestamp();
+        let mut in_order = draft.identifies_issuer();
+        let (leaf, issuer, mut above) = match above {
+            Some(Above { signer, chain, in_order: kept }) => {
+                in_order &= kept;
+                (draft.sign(&*key.pair, &signer.subject, &signer.key)?, signer.common_name, chain)
             }
             None => {
-                let draft = sitter.draft(&key.pair, &sign::key_id_of(&*key.pair))?;
                 let subject = draft.subject.clone();
-                (draft.sign(&*key.pair, &subject, &key.pair)?, Vec::new())
+                let leaf = draft.sign(&*key.pair, &subject, &key.pair)?;
+                in_order &= order::is_kept_by(&leaf);
+                let issuer = CertificateFacts::issuer_name(&leaf).unwrap_or_default().into();
+                (leaf, issuer, Vec::new())
             }
         };
         if let (Some(Defect::GenuineChainAppended), Some(mirror)) = (defect, mirror) {
+            in_order &= order::is_kept_by(mirror.leaf);
             above.push(mirror.leaf.clone().into_owned());
         }
-        let facts = CertificateFacts::of(&leaf)?;
-        let issuer = CertificateFacts::issuer_name(&leaf).unwrap_or_else(|| facts.issuer.clone());
-        let valid = validity(&leaf);
         let stale_at = stale_at(*valid.end(), issuing.until, now);
         let names_host = names(&leaf, host);
         let chain: Vec<_> = std::iter::once(leaf).chain(above).collect();
-        let root = match signed_by {
-            SignedBy::InspectionCa => self.ca.root(),
-            SignedBy::UntrustedCa => &self.untrusted.certificate,
-            SignedBy::ItSelf => &chain[0],
-        };
-        let in_order = order::is_kept_by(&chain, root);
+        let certified = Arc::new(CertifiedKey::new(chain, key.signing));
         Ok(Forged {
-            certified: Arc::new(CertifiedKey::new(chain, key.signing)),
-            facts: Arc::new(facts),
+            certificate: Certificate::leaf_of(Arc::clone(&certified))?,
+            certified,
             issuer,
             host: host.clone(),
             names_host,
@@ -149,22 +151,26 @@ impl Authority {
         let (above, root) = match signed_by {
             SignedBy::ItSelf => return Ok(None),
             SignedBy::UntrustedCa => {
-                (Above { signer: self.untrusted.clone(), chain: Vec::new() }, &self.untrusted.certificate)
+                let signer = self.untrusted.clone();
+                (Above { in_order: signer.in_order, signer, chain: Vec::new() }, &self.untrusted.certificate)
             }
             SignedBy::InspectionCa => {
                 let above = match defect.map(|defect| self.defective(defect, host, now)).transpose()?.flatten() {
                     Some(defective) => defective,
-                    None => Above { signer: issuing.signer.clone(), chain: issuing.chain.clone() },
+                    None => {
+                        let Issuing { signer, chain, in_order, .. } = issuing.clone();
+                        Above { signer, chain, in_order }
+                    }
                 };
                 (above, self.ca.root())
             }
         };
-        let Above { signer, mut chain } = above;
+        let Above { signer, mut chain, in_order } = above;
         // The top of a chain without its root is in the chain already.
         if self.profile.root.send && ca::is_self_issued(root) {
             chain.push(root.clone());
         }
-        Ok(Some(Above { signer, chain }))
+        Ok(Some(Above { signer, chain, in_order }))
     }
 
     /// The chain of a defect that lies in the chain. Its keys are gone when the leaf is signed.
@@ -196,7 +202,8 @@ impl Authority {
             _ => return Ok(None),
         };
         chain.extend(self.ca.above_top());
-        Ok(Some(Above { signer, chain }))
+        let in_order = chain.iter().chain([self.ca.root()]).all(order::is_kept_by);
+        Ok(Some(Above { signer, chain, in_order }))
     }
 
     /// A certificate below another, with a key of its own.
@@ -224,14 +231,6 @@ impl Authority {
         };
         let certificate = draft.sign(&key, &issuer.subject, &issuer.key)?;
         Signer::of(certificate, Arc::new(key))
-    }
-}
-
-/// From when to when a leaf is valid; never, where it does not parse.
-fn validity(leaf: &CertificateDer<'_>) -> RangeInclusive<i64> {
-    match X509Certificate::from_der(leaf) {
-        Ok((_, leaf)) => leaf.validity().not_before.timestamp()..=leaf.validity().not_after.timestamp(),
-        Err(_) => RangeInclusive::new(1, 0),
     }
 }
 
@@ -324,18 +323,19 @@ mod tests {
         {
             let (forged, authority) = forge(defect).await;
             assert_eq!(verify(authority.ca().root(), &forged, shown), Ok(()), "{defect}");
-            assert_eq!(forged.facts.subject, format!("CN={shown}"));
+            assert_eq!(forged.facts().subject, format!("CN={shown}"));
         }
         let (forged, authority) = forge(Defect::NameConstraintExcludes).await;
-        assert_eq!(forged.facts.names.last().map(String::as_str), Some(name));
+        assert_eq!(forged.facts().names.last().map(String::as_str), Some(name));
         assert!(verify(authority.ca().root(), &forged, "acme.example").is_err(), "one excluded name refuses all");
         let (forged, _) = forge(Defect::SelfSigned).await;
-        assert_eq!(forged.facts.subject, forged.facts.issuer);
+        assert_eq!(forged.facts().subject, forged.facts().issuer);
         let (forged, _) = forge(Defect::CommonNameOnly).await;
-        assert_eq!((forged.facts.subject.as_str(), forged.facts.names.len()), ("CN=login.acme.example", 0));
+        let facts = forged.facts();
+        assert_eq!((facts.subject.as_str(), facts.names.len()), ("CN=login.acme.example", 0));
         let (forged, _) = forge(Defect::GenuineChainAppended).await;
         assert_eq!(forged.certified.cert.last(), Some(&origin));
-        assert_ne!(forged.facts.pin, CertificateFacts::of(&origin).unwrap().pin);
+        assert_ne!(forged.facts().pin, CertificateFacts::of(&origin).unwrap().pin);
     }
 
     #[tokio::test]
@@ -383,9 +383,9 @@ mod tests {
             assert_eq!(freshness, expected);
         }
         let now = OffsetDateTime::now_utc();
-        let ending = Origin::new().valid(-90, 2).der();
-        assert!(stale_at(*validity(&ending).end(), now + days(90), now) < now + days(3));
-        assert_eq!(stale_at(*validity(&ending).end(), now + days(1), now), now + days(1));
-        assert_eq!(stale_at(*validity(&origin).end(), now + days(90), now), now + days(90));
+        let end = |day| (now + days(day)).unix_timestamp();
+        assert!(stale_at(end(2), now + days(90), now) < now + days(3));
+        assert_eq!(stale_at(end(2), now + days(1), now), now + days(1));
+        assert_eq!(stale_at(end(-1), now + days(90), now), now + days(90));
     }
 }

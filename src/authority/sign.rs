@@ -15,6 +15,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
+use super::order;
 use crate::net::der::{self, Elements, tag};
 
 /// A certificate could not be made.
@@ -46,7 +47,10 @@ pub(super) struct Signer {
     pub(super) not_after: OffsetDateTime,
     /// The subject, DER.
     pub(super) subject: Vec<u8>,
-    pub(super) common_name: String,
+    /// The common name of the subject, or all of it where it has none.
+    pub(super) common_name: Arc<str>,
+    /// Whether it keeps the rules that strict clients insist on.
+    pub(super) in_order: bool,
     /// Its subject key identifier, which becomes the authority key identifier of what it signs.
     pub(super) key_id: Vec<u8>,
 }
@@ -67,13 +71,14 @@ impl Signer {
         });
         let key_id = key_id.unwrap_or_else(|| key_id_of(&*key));
         let common_name = parsed.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
-        let common_name = common_name.map_or_else(|| parsed.subject().to_string(), ToOwned::to_owned);
+        let common_name = common_name.map_or_else(|| parsed.subject().to_string(), ToOwned::to_owned).into();
         let subject = parsed.subject().as_raw().to_vec();
         let bad_date = || SignError::Issuer("its validity is out of range".to_owned());
         let not_before = utc(parsed.validity().not_before).ok_or_else(bad_date)?;
         let not_after = utc(parsed.validity().not_after).ok_or_else(bad_date)?;
         drop(parsed);
-        Ok(Self { certificate, key, not_before, not_after, subject, common_name, key_id })
+        let in_order = order::is_kept_by(&certificate);
+        Ok(Self { certificate, key, not_before, not_after, subject, common_name, in_order, key_id })
     }
 }
 
@@ -88,6 +93,13 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Whether it says which key of its issuer signs it (authorityKeyIdentifier; RFC 5280, 4.2.1.1).
+    pub(super) fn identifies_issuer(&self) -> bool {
+        self.extensions
+            .iter()
+            .any(|extension| extension.oid_components().eq([2, 5, 29, id_ce::AUTHORITY_KEY_IDENTIFIER]))
+    }
+
     /// Signs with the key of the issuer, whose name is given as DER.
     pub(super) fn sign(
         self,

@@ -67,7 +67,7 @@ fn line(record: &ConnectionRecord, outcome: Outcome) -> String {
         }
         (None, Outcome::Failed | Outcome::GaveUp | Outcome::Blocked | Outcome::Refused) => {
             let fault = record.origin.as_ref().and_then(|origin| origin.fault.clone());
-            fault.or_else(|| record.end.as_ref().map(|end| end.how.clone()))
+            fault.or_else(|| record.end.as_ref().map(|end| end.how.to_string()))
         }
         (None, _) => None,
     };

@@ -146,7 +146,7 @@ impl Entry {
     fn of_exchange(record: &ConnectionRecord, exchange: &Exchange) -> Self {
         let scheme = if record.hello.is_some() { "https" } else { "http" };
         let request = Request {
-            method: exchange.method.clone(),
+            method: exchange.method.to_string(),
             url: format!("{scheme}://{}{}", exchange.host, exchange.path),
             http_version: exchange.version,
             body_size: size(exchange.request_bytes),
@@ -327,9 +327,9 @@ mod tests {
         });
         for (path, status) in [("/a", Some(200)), ("/b", None)] {
             recording.exchange(|| Exchange {
-                method: "GET".to_owned(),
-                host: "shop.example".to_owned(),
-                path: path.to_owned(),
+                method: "GET".into(),
+                host: "shop.example".into(),
+                path: path.into(),
                 version: "HTTP/1.1",
                 status,
                 request_bytes: 0,

@@ -1,14 +1,16 @@
 //! One connection, from its first byte to its last.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use smol_str::SmolStr;
 use time::OffsetDateTime;
 
 use super::{DecisionKind, Diagnosis, Outcome};
-use crate::net::{CertificateFacts, ClientHello, Destination, Way};
+use crate::net::{Certificate, ClientHello, Destination, Way};
 use crate::policy::Standing;
 
 /// Everything known about one client connection; filled stage by stage, complete when the connection has ended.
@@ -54,7 +56,7 @@ pub struct ConnectionRecord {
     /// How it turned out; none while it is open.
     pub outcome: Option<Outcome>,
     /// Why the client refused, if it did.
-    pub diagnosis: Option<Diagnosis>,
+    pub diagnosis: Option<Box<Diagnosis>>,
     /// How often the verdict was revised after the connection had ended, because later ones said more.
     pub revisions: u32,
     /// Remarks on the way, such as a name that differs between CONNECT and SNI.
@@ -160,11 +162,11 @@ pub struct OriginFacts {
     /// The address that was connected to; the parent's, where it was reached through one.
     pub address: Option<SocketAddr>,
     /// The TLS version of the origin's leg.
-    pub version: Option<String>,
+    pub version: Option<&'static str>,
     /// The protocol that the origin chose.
-    pub alpn: Option<String>,
+    pub alpn: Option<SmolStr>,
     /// The origin's own certificate.
-    pub certificate: Option<Arc<CertificateFacts>>,
+    pub certificate: Option<Certificate>,
     /// Whether its chain, name and time verified.
     pub trusted: Option<bool>,
     /// Whether it asked for a client certificate, and what it got; none where it did not ask.
@@ -187,9 +189,9 @@ pub enum ClientCertificate {
 #[derive(Clone, Debug, Serialize)]
 pub struct ForgedFacts {
     /// What it says.
-    pub certificate: Arc<CertificateFacts>,
+    pub certificate: Certificate,
     /// The issuer's common name, the word that people look for.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// `origin` where it mirrors the origin's certificate, `name-alone` where none could be had.
     pub mirrored: &'static str,
     /// `inspection-ca`, `untrusted-ca` or `itself`.
@@ -204,11 +206,11 @@ pub struct ForgedFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HandshakeFacts {
     /// `TLS 1.3` or `TLS 1.2`.
-    pub version: String,
+    pub version: &'static str,
     /// The cipher suite, as IANA names it.
-    pub cipher: String,
+    pub cipher: &'static str,
     /// The protocol agreed.
-    pub alpn: Option<String>,
+    pub alpn: Option<SmolStr>,
     /// Whether an earlier session was resumed: the client was shown no certificate then.
     pub resumed: bool,
 }
@@ -233,11 +235,11 @@ pub enum Told {
 #[derive(Clone, Debug, Serialize)]
 pub struct Exchange {
     /// The method.
-    pub method: String,
+    pub method: SmolStr,
     /// The `Host` or `:authority`.
-    pub host: String,
+    pub host: SmolStr,
     /// The path, without its query.
-    pub path: String,
+    pub path: SmolStr,
     /// `HTTP/1.1`, `HTTP/2`.
     pub version: &'static str,
     /// The status of the answer; none where there was none.
@@ -281,22 +283,22 @@ pub struct End {
     /// Who ended it: `client`, `origin`, `middlebox`.
     pub by: &'static str,
     /// How, in words.
-    pub how: String,
+    pub how: Cow<'static, str>,
 }
 
 impl End {
     /// The client ended it.
-    pub fn client(how: impl Into<String>) -> Self {
+    pub fn client(how: impl Into<Cow<'static, str>>) -> Self {
         Self { by: "client", how: how.into() }
     }
 
     /// The origin ended it.
-    pub fn origin(how: impl Into<String>) -> Self {
+    pub fn origin(how: impl Into<Cow<'static, str>>) -> Self {
         Self { by: "origin", how: how.into() }
     }
 
     /// The middlebox ended it.
-    pub fn middlebox(how: impl Into<String>) -> Self {
+    pub fn middlebox(how: impl Into<Cow<'static, str>>) -> Self {
         Self { by: "middlebox", how: how.into() }
     }
 }

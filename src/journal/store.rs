@@ -486,7 +486,7 @@ impl Pen {
             let (verdict, revisions) = history.refused(case);
             match verdict {
                 Verdict::Refused(diagnosis) => {
-                    self.note(|record| record.diagnosis = Some(diagnosis));
+                    self.note(|record| record.diagnosis = Some(Box::new(diagnosis)));
                     self.finish(Outcome::Refused, end);
                 }
                 Verdict::Unused(_) => self.finish(Outcome::Unused, End::client("opened ahead and never used")),
@@ -506,7 +506,11 @@ impl Pen {
                 id: record.id,
                 host: record.host().unwrap_or_default(),
                 process: record.client.process.clone(),
-                serial: record.forged.as_ref().map(|forged| forged.certificate.serial.clone()),
+                serial: record
+                    .forged
+                    .as_ref()
+                    .and_then(|forged| forged.certificate.facts().ok())
+                    .map(|facts| facts.serial),
                 opened: self.live.opened.saturating_duration_since(self.journal.0.began),
                 at,
             };
@@ -522,7 +526,7 @@ fn apply(record: &mut ConnectionRecord, revision: Revision) {
     match verdict {
         Verdict::Refused(diagnosis) => {
             record.notes.push(format!("revised after connection {by}: {before} ({}) before", confidence(record)));
-            record.diagnosis = Some(diagnosis);
+            record.diagnosis = Some(Box::new(diagnosis));
         }
         Verdict::Unused(used) => {
             record.notes.push(format!("opened ahead: connection {used} to the same host was used; {before} before"));

@@ -1,13 +1,16 @@
 //! What a certificate says, in the words that records and reports use.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 use x509_parser::oid_registry;
 use x509_parser::prelude::*;
@@ -34,6 +37,75 @@ pub struct CertificateFacts {
     pub key: String,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub pin: Pin,
+}
+
+/// A certificate as it came, shared. What it says is read when somebody asks: there is one for each connection, and few
+/// are looked at.
+#[derive(Clone)]
+pub struct Certificate(Held);
+
+#[derive(Clone)]
+enum Held {
+    Alone(Arc<CertificateDer<'static>>),
+    /// The first of the chain that a handshake sends.
+    Leaf(Arc<CertifiedKey>),
+}
+
+impl Certificate {
+    /// The leaf of a chain that handshakes send, without a copy.
+    ///
+    /// # Errors
+    /// The chain is empty.
+    pub fn leaf_of(certified: Arc<CertifiedKey>) -> Result<Self, CertificateError> {
+        match certified.cert.is_empty() {
+            true => Err(CertificateError("the chain is empty".to_owned())),
+            false => Ok(Self(Held::Leaf(certified))),
+        }
+    }
+
+    /// Its bytes, DER.
+    #[must_use]
+    pub fn der(&self) -> &CertificateDer<'static> {
+        match &self.0 {
+            Held::Alone(der) => der,
+            Held::Leaf(certified) => &certified.cert[0],
+        }
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// The bytes do not parse as X.509 v1 to v3.
+    pub fn facts(&self) -> Result<CertificateFacts, CertificateError> {
+        CertificateFacts::of(self.der())
+    }
+}
+
+impl From<CertificateDer<'static>> for Certificate {
+    fn from(der: CertificateDer<'static>) -> Self {
+        Self(Held::Alone(Arc::new(der)))
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der() == other.der()
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Certificate").field(&self.facts()).finish()
+    }
+}
+
+/// As its [`CertificateFacts`]; null where it does not parse.
+impl Serialize for Certificate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.facts().ok().serialize(serializer)
+    }
 }
 
 /// The bytes are not a certificate.

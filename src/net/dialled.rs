@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{OpenedEnd, Way, poll_gulp, read_some};
+use super::{OpenedEnd, Way, read_some};
 
 /// A stream to a destination: a TCP connection, or a tunnel through a parent proxy, that may have TLS around it and
 /// bytes in it that were read already.
@@ -21,8 +21,6 @@ pub struct Dialled {
     link: Link,
     /// What was read already: what the parent sent behind its answer, or more than was asked for.
     ahead: Bytes,
-    /// Whether the last read filled its buffer.
-    full: bool,
     peer: SocketAddr,
     by: Way,
     forwarding: bool,
@@ -53,15 +51,7 @@ pub(super) enum Link {
 impl Dialled {
     /// A connection to the destination itself.
     pub(super) fn direct(stream: TcpStream, peer: SocketAddr, own: Option<OpenedEnd>) -> Self {
-        Self {
-            link: Link::Tcp(stream),
-            ahead: Bytes::new(),
-            full: false,
-            peer,
-            by: Way::Direct,
-            forwarding: false,
-            own,
-        }
+        Self { link: Link::Tcp(stream), ahead: Bytes::new(), peer, by: Way::Direct, forwarding: false, own }
     }
 
     /// A tunnel through a parent, or, `forwarding`, the connection to the parent itself.
@@ -72,7 +62,7 @@ impl Dialled {
         ahead: Bytes,
         forwarding: bool,
     ) -> Self {
-        Self { link, ahead, full: false, peer, by, forwarding, own }
+        Self { link, ahead, peer, by, forwarding, own }
     }
 
     /// Whether the connection has come back to this program (see [`OwnConnections`](super::OwnConnections)), as far as
@@ -116,8 +106,8 @@ impl Dialled {
         }
     }
 
-    /// Closes with a reset, never as an orderly end.
-    pub fn reset(self) {
+    /// Makes the close a reset, never an orderly end.
+    pub fn reset(&self) {
         let tcp = match &self.link {
             Link::Tcp(stream) => stream,
             Link::Tls(stream) => stream.get_ref().0,
@@ -137,10 +127,7 @@ impl AsyncRead for Dialled {
             }
             return Poll::Ready(Ok(()));
         }
-        let Self { link, ahead, full, .. } = &mut *self;
-        let more = ready!(poll_gulp(link, cx, buf, full))?;
-        *ahead = more.into();
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.link).poll_read(cx, buf)
     }
 }
 

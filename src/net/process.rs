@@ -30,6 +30,7 @@ pub fn owners(sockets: &[SocketAddr], ports: &[u16]) -> HashMap<SocketAddr, Owne
 mod linux {
     use std::collections::HashMap;
     use std::fs;
+    use std::io::{BufRead, BufReader};
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
     use super::Owner;
@@ -37,8 +38,9 @@ mod linux {
     pub(super) fn owners(sockets: &[SocketAddr], ports: &[u16]) -> HashMap<SocketAddr, Owner> {
         let mut wanted = HashMap::new();
         for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            let rows = fs::read_to_string(table).unwrap_or_default();
-            let rows = rows.lines().skip(1).filter_map(row);
+            let Ok(table) = fs::File::open(table) else { continue };
+            // Line by line: the table lists every connection of the machine.
+            let rows = BufReader::new(table).lines().skip(1).map_while(Result::ok).filter_map(|line| row(&line));
             wanted.extend(rows.filter_map(|(local, remote, inode)| {
                 let socket = sockets.iter().find(|socket| canonical(**socket) == local)?;
                 ports.contains(&remote.port()).then_some((inode, *socket))

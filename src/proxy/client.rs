@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::http2_stream::Http2Stream;
-use crate::net::{poll_gulp, read_some};
+use crate::net::read_some;
 
 /// How much a client may say before it is listened to; more waits in the kernel.
 const READ_AHEAD: usize = 64 << 10;
@@ -31,8 +31,6 @@ pub(crate) enum Carrier {
 pub(crate) struct Client {
     ahead: Vec<u8>,
     at: usize,
-    /// Whether the last read filled its buffer.
-    full: bool,
     /// The stream ended while it was read ahead; told to the reader once the bytes before it are read.
     ended: Option<io::Result<()>>,
     carrier: Carrier,
@@ -40,7 +38,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(carrier: Carrier) -> Self {
-        Self { ahead: Vec::new(), at: 0, full: false, ended: None, carrier }
+        Self { ahead: Vec::new(), at: 0, ended: None, carrier }
     }
 
     /// The address at which the client reached us, where its carrier has one of its own.
@@ -110,7 +108,7 @@ impl Client {
     }
 
     /// Closes so that what was written arrives: a socket closed with unread bytes resets, and a reset can overtake.
-    pub(crate) async fn linger(mut self) {
+    pub(crate) async fn linger(&mut self) {
         let _ = timeout(Duration::from_secs(1), self.shutdown()).await;
         let mut unread = 0;
         let drained = async {
@@ -126,14 +124,14 @@ impl Client {
         let _ = timeout(Duration::from_secs(1), drained).await;
     }
 
-    /// Closes with a reset, where the carrier has one; never as an orderly end.
-    pub(crate) fn reset(self) {
-        match self.carrier {
+    /// Makes the close a reset, where the carrier has one; never as an orderly end.
+    pub(crate) fn reset(&mut self) {
+        match &mut self.carrier {
             Carrier::Tcp(stream) => {
                 let _ = stream.set_zero_linger();
             }
-            Carrier::Tls(stream) => stream.into_inner().0.reset(),
-            Carrier::Http2(mut stream) => stream.reset(),
+            Carrier::Tls(stream) => stream.get_mut().0.reset(),
+            Carrier::Http2(stream) => stream.reset(),
         }
     }
 }
@@ -161,9 +159,7 @@ impl AsyncRead for Client {
         if let Some(ended) = &self.ended {
             return Poll::Ready(again(ended));
         }
-        let Self { ahead, full, carrier, .. } = &mut *self;
-        *ahead = ready!(poll_gulp(carrier, cx, buf, full))?;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.carrier).poll_read(cx, buf)
     }
 }
 

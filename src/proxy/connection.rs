@@ -10,12 +10,13 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::client::Client;
-use super::inbound::{ACCESS_DENIED, Inbound};
+use super::inbound::{ACCESS_DENIED, Inbound, Tunnel};
+use super::intercept::{self, Legs};
 use super::peek::{Peeked, peek};
 use super::respond::Answer;
 use super::tunnel::{self, Ended};
 use super::upstream::UpstreamError;
-use super::{DecideAt, Shared, intercept};
+use super::{DecideAt, Shared};
 use crate::journal::{
     ClientCertificate, DecisionFacts, DecisionKind, End, Outcome, OwnedSubjects, Pen, Recording, Told, Via,
 };
@@ -73,35 +74,77 @@ pub(super) async fn admit_plain(shared: &Arc<Shared>, recording: &Recording, inb
     Ok(())
 }
 
-/// Carries a tunnel to its end: what the client says first decides what it is.
-pub(super) async fn carry(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+/// What becomes of a tunnel, once the client's first words are there and the policy has decided.
+pub(super) enum Route {
+    /// Its bytes are passed on to here as they are.
+    Through(Client, Dialled, Outcome),
+    /// Passed through, and watched whether the client uses the genuine certificate, for what this connection left open.
+    Probe(Client, Dialled),
+    /// Its TLS is taken apart.
+    Inspect(Client, Box<ClientHello>),
+    /// Both legs of an inspected connection stand.
+    Exchange(Box<Legs>),
+    /// Nothing more: it has ended.
+    Ended,
+}
+
+/// Carries a tunnel to its end.
+pub(super) async fn carry(shared: &Arc<Shared>, tunnel: Tunnel) {
+    let Tunnel { client, recording, inbound, end: _end } = tunnel;
+    // Each stage has a box of its own, and gives its memory back when the next begins: the last one is where most of a
+    // connection's life is spent.
+    let mut route = Box::pin(route(shared, client, &recording, &inbound)).await;
+    if let Route::Inspect(client, hello) = route {
+        route = Box::pin(intercept::open(shared, client, &recording, &inbound, hello)).await;
+    }
+    match route {
+        Route::Through(client, origin, outcome) => {
+            Box::pin(through(shared, &recording, client, origin, outcome)).await;
+        }
+        Route::Probe(client, origin) => Box::pin(probe(shared, client, &recording, origin)).await,
+        Route::Exchange(legs) => Box::pin(intercept::exchange(shared, &recording, *legs)).await,
+        Route::Inspect(..) | Route::Ended => {}
+    }
+}
+
+async fn route(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) -> Route {
     let (drain, kill) = (&recording.live().drain, &recording.live().kill);
     let peeked = tokio::select! {
-        peeked = Box::pin(peek(&mut client, || dial(shared, &inbound.destination))) => peeked,
-        () = drain.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("drained")),
-        () = kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+        peeked = peek(&mut client, || dial(shared, &inbound.destination)) => peeked,
+        () = drain.cancelled() => {
+            recording.finish(Outcome::Unused, End::middlebox("drained"));
+            return Route::Ended;
+        }
+        () = kill.cancelled() => {
+            recording.finish(Outcome::Unused, End::middlebox("ended"));
+            return Route::Ended;
+        }
     };
     recording.stage(|stages| &mut stages.hello);
     match peeked {
         Peeked::Tls(hello) => {
             recording.note(|record| record.hello = Some((*hello).clone()));
-            Box::pin(tls(shared, client, recording, inbound, hello)).await;
+            tls(shared, client, recording, inbound, hello).await
         }
         Peeked::NotTls(why) => {
             if let Some(why) = why {
                 recording.note(|record| record.notes.push(format!("not TLS: {why}")));
             }
-            Box::pin(plain_tunnel(shared, client, recording, inbound, None)).await;
+            plain(shared, client, recording, inbound, None).await
         }
         Peeked::ServerFirst(origin) => {
             recording.note(|record| record.notes.push("the origin speaks first".to_owned()));
-            Box::pin(plain_tunnel(shared, client, recording, inbound, Some(origin))).await;
+            plain(shared, client, recording, inbound, Some(origin)).await
         }
         Peeked::Left { bytes, how } => {
             let outcome = if bytes == 0 { Outcome::Unused } else { Outcome::GaveUp };
             recording.finish(outcome, End::client(how));
+            Route::Ended
         }
-        Peeked::Unreachable(error) => fail_unreached(shared, client, recording, &error),
+        Peeked::Unreachable(error) => {
+            fail_unreached(shared, &mut client, recording, &error);
+            Route::Ended
+        }
     }
 }
 
@@ -111,40 +154,46 @@ async fn tls(
     recording: &Recording,
     inbound: &Inbound,
     hello: Box<ClientHello>,
-) {
+) -> Route {
     if let (Some(sni), Some(asked)) = (&hello.sni, inbound.destination.host.name())
         && !sni.eq_ignore_ascii_case(asked)
     {
         recording.note(|record| record.notes.push(format!("the client asked for {asked}, its hello for {sni}")));
     }
-    let action = Box::pin(decide(shared, recording, inbound, Some(&hello))).await;
+    let action = decide(shared, recording, inbound, Some(&hello)).await;
     if action == Action::Inspect
         && shared.config.probe
         && let Some(open) = recording.probe()
     {
-        return Box::pin(probe(shared, client, recording, inbound, open)).await;
+        note_probe(recording, open);
+        return match dial(shared, &inbound.destination).await {
+            Ok(origin) => {
+                note_origin_address(recording, &origin);
+                Route::Probe(client, origin)
+            }
+            Err(error) => {
+                fail_unreached(shared, &mut client, recording, &error);
+                Route::Ended
+            }
+        };
     }
     match action {
         Action::Block => {
             let _ = client.write_all(&ACCESS_DENIED).await;
             recording.note(|record| record.told = Some(Told::Alert("access_denied")));
             recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
-            Box::pin(client.linger()).await;
+            client.linger().await;
+            Route::Ended
         }
-        Action::Bypass => {
-            drop(hello);
-            Box::pin(bypass(shared, client, recording, inbound)).await;
-        }
+        Action::Bypass => bypass(shared, client, recording, inbound).await,
         Action::Inspect => {
             shared.owners.ask(recording);
-            Box::pin(intercept::run(shared, client, recording, inbound, hello)).await;
+            Route::Inspect(client, hello)
         }
     }
 }
 
-/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate:
-/// that of the connection `open` left more than one cause.
-async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbound: &Inbound, open: u64) {
+fn note_probe(recording: &Recording, open: u64) {
     recording.note(|record| {
         let why = format!("probe: bypassed once, because connection {open} left open why the client refused");
         record.notes.push(why.clone());
@@ -152,15 +201,12 @@ async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbo
             (decision.action, decision.why) = (DecisionKind::Bypass, why);
         }
     });
-    let origin = match dial(shared, &inbound.destination).await {
-        Ok(origin) => origin,
-        Err(error) => return fail_unreached(shared, client, recording, &error),
-    };
-    note_origin_address(recording, &origin);
+}
+
+/// Passes one connection through that would be inspected, and sees whether the client uses the genuine certificate.
+async fn probe(shared: &Shared, client: Client, recording: &Recording, mut origin: Dialled) {
     let (mut client, tap) = Tap::new(client);
-    let mut origin = origin;
-    let Ended { end, clean } =
-        Box::pin(tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin)).await;
+    let Ended { end, clean } = tunnel::run(recording.live(), shared.config.limits.idle, &mut client, &mut origin).await;
     if tap.trace().carried_data() {
         recording.note(|record| record.notes.push("probe: the client used the genuine certificate".to_owned()));
         recording.passed();
@@ -174,54 +220,70 @@ async fn probe(shared: &Arc<Shared>, client: Client, recording: &Recording, inbo
     }
 }
 
-/// Passes a client's TLS through to its destination.
-pub(super) async fn bypass(shared: &Arc<Shared>, mut client: Client, recording: &Recording, inbound: &Inbound) {
+/// Reaches the destination that a client's TLS is passed through to.
+pub(super) async fn bypass(shared: &Shared, mut client: Client, recording: &Recording, inbound: &Inbound) -> Route {
     let origin = tokio::select! {
-        origin = Box::pin(dial(shared, &inbound.destination)) => origin,
+        origin = dial(shared, &inbound.destination) => origin,
         () = client.left() => {
-            return recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+            recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
+            return Route::Ended;
         }
-        () = recording.live().kill.cancelled() => return killed(client, recording),
+        () = recording.live().kill.cancelled() => {
+            killed(&mut client, recording);
+            return Route::Ended;
+        }
     };
-    let origin = match origin {
-        Ok(origin) => origin,
-        Err(error) => return fail_unreached(shared, client, recording, &error),
-    };
-    note_origin_address(recording, &origin);
-    through(shared, recording, client, origin, Outcome::Bypassed).await;
+    match origin {
+        Ok(origin) => {
+            note_origin_address(recording, &origin);
+            Route::Through(client, origin, Outcome::Bypassed)
+        }
+        Err(error) => {
+            fail_unreached(shared, &mut client, recording, &error);
+            Route::Ended
+        }
+    }
 }
 
-/// Passes bytes that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they could be.
-async fn plain_tunnel(
+/// Finds out where bytes go that are no TLS, recorded as such; blocked hosts were refused before the tunnel where they
+/// could be.
+async fn plain(
     shared: &Arc<Shared>,
-    client: Client,
+    mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
     origin: Option<Dialled>,
-) {
-    if Box::pin(decide(shared, recording, inbound, None)).await == Action::Block {
+) -> Route {
+    if decide(shared, recording, inbound, None).await == Action::Block {
         recording.note(|record| record.told = Some(Told::Reset));
         recording.finish(Outcome::Blocked, End::middlebox("blocked by policy"));
-        return client.reset();
+        client.reset();
+        return Route::Ended;
     }
     let origin = match origin {
         Some(origin) => origin,
         None => tokio::select! {
-            origin = Box::pin(dial(shared, &inbound.destination)) => match origin {
+            origin = dial(shared, &inbound.destination) => match origin {
                 Ok(origin) => origin,
-                Err(error) => return fail_unreached(shared, client, recording, &error),
+                Err(error) => {
+                    fail_unreached(shared, &mut client, recording, &error);
+                    return Route::Ended;
+                }
             },
-            () = recording.live().kill.cancelled() => return killed(client, recording),
+            () = recording.live().kill.cancelled() => {
+                killed(&mut client, recording);
+                return Route::Ended;
+            }
         },
     };
     note_origin_address(recording, &origin);
-    through(shared, recording, client, origin, Outcome::Plain).await;
+    Route::Through(client, origin, Outcome::Plain)
 }
 
 /// Passes the bytes of both sides; a tunnel that did not end in order ends with a reset on both.
 async fn through(shared: &Shared, recording: &Recording, mut client: Client, mut origin: Dialled, outcome: Outcome) {
     let (live, idle) = (recording.live(), shared.config.limits.idle);
-    let Ended { end, clean } = Box::pin(tunnel::run(live, idle, &mut client, &mut origin)).await;
+    let Ended { end, clean } = tunnel::run(live, idle, &mut client, &mut origin).await;
     let came_back = origin.came_back();
     if !clean {
         client.reset();
@@ -398,7 +460,7 @@ pub(super) fn client_certificate_note(given: ClientCertificate) -> &'static str 
 }
 
 /// Inside a tunnel nothing can be said in HTTP: an origin that cannot be reached is a reset.
-fn fail_unreached(shared: &Shared, client: Client, recording: &Recording, error: &UpstreamError) {
+fn fail_unreached(shared: &Shared, client: &mut Client, recording: &Recording, error: &UpstreamError) {
     let own_port = matches!(error, UpstreamError::Dial(DialError::OwnPort(_)));
     let outcome = if own_port { Outcome::Blocked } else { Outcome::Failed };
     note_unreached(shared, recording, error);
@@ -408,7 +470,7 @@ fn fail_unreached(shared: &Shared, client: Client, recording: &Recording, error:
 }
 
 /// Ended by a change of policy, or with the proxy, before anything came of it.
-pub(super) fn killed(client: Client, recording: &Recording) {
+pub(super) fn killed(client: &mut Client, recording: &Recording) {
     recording.note(|record| record.told = Some(Told::Reset));
     recording.finish(Outcome::Unused, End::middlebox("ended"));
     client.reset();

@@ -18,7 +18,7 @@ use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client::Client;
-use super::connection::{bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
+use super::connection::{Route, bypass, client_certificate_note, dial, name_of, note_origin_address, note_unreached};
 use super::exchange::{
     Admission, Driver, Gate, Http2Origin, Http2Relay, Relay, RelayEnd, RequestHead, Side, answer_all,
 };
@@ -45,36 +45,58 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 /// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
 const DROPPED: &[&str] = &["alt-svc"];
 
-/// Inspects one connection to its end.
-pub(super) async fn run(
+/// The two legs of an inspected connection.
+pub(super) struct Legs {
+    key: OriginKey,
+    client: Accepted,
+    origin: OriginLeg,
+}
+
+/// Opens both legs, the origin's first where it is not known yet; or finds that the connection is to be passed through.
+pub(super) async fn open(
     shared: &Arc<Shared>,
     mut client: Client,
     recording: &Recording,
     inbound: &Inbound,
     hello: Box<ClientHello>,
-) {
+) -> Route {
     let name = name_of(inbound, Some(&hello));
     let key = OriginKey { destination: inbound.destination.clone(), name, alpn: offered(shared, &hello) };
     let host = key.host();
     if let Some(why) = shared.learned.recall(&host) {
         undecryptable::note_bypass(recording, &format!("learned from an earlier connection ({why})"));
-        return Box::pin(bypass(shared, client, recording, inbound)).await;
+        return bypass(shared, client, recording, inbound).await;
     }
     if let Some(why) = undecryptable::by_hello(&hello) {
         if undecryptable::is_passed(shared, recording, &host, &why) {
-            return Box::pin(bypass(shared, client, recording, inbound)).await;
+            return bypass(shared, client, recording, inbound).await;
         }
         let _ = client.write_all(&PROTOCOL_VERSION).await;
         recording.note(|record| record.told = Some(Told::Alert("protocol_version")));
         recording.finish(Outcome::Failed, End::middlebox(format!("the client's TLS does not fit: {why}")));
-        return Box::pin(client.linger()).await;
+        client.linger().await;
+        return Route::Ended;
     }
-    // The record has it; from here on only the connection's own memory counts, since it may be idle for long.
+    // The record has it.
     drop(hello);
-    match shared.upstream.known(&key) {
-        Some(known) => Box::pin(known_origin(shared, client, recording, inbound, &key, known)).await,
-        None => Box::pin(new_origin(shared, client, recording, inbound, &key)).await,
+    let opened = match shared.upstream.known(&key) {
+        Some(known) => known_origin(shared, client, recording, &key, known).await,
+        None => new_origin(shared, client, recording, &key).await,
+    };
+    match opened {
+        Opened::Both(client, origin) => Route::Exchange(Box::new(Legs { key, client, origin })),
+        Opened::Bypass(client) => bypass(shared, client, recording, inbound).await,
+        Opened::Ended => Route::Ended,
     }
+}
+
+/// How far the two legs came.
+enum Opened {
+    Both(Accepted, OriginLeg),
+    /// The origin's cannot be had on our terms.
+    Bypass(Client),
+    /// The connection has ended.
+    Ended,
 }
 
 /// The names of the origin's certificate, for a policy that decides on them.
@@ -91,10 +113,10 @@ pub(super) async fn certificate_names(
     };
     let Ok(origin) = origin else { return Vec::new() };
     let mut names = Vec::new();
-    if let Ok((_, certificate)) = X509Certificate::from_der(&origin.leaf) {
+    if let Ok((_, certificate)) = X509Certificate::from_der(origin.leaf.der()) {
         names.extend(certificate.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_owned));
     }
-    names.extend(origin.facts.iter().flat_map(|facts| facts.names.iter().cloned()));
+    names.extend(origin.leaf.facts().map_or_else(|_| Vec::new(), |facts| facts.names));
     names
 }
 
@@ -143,20 +165,17 @@ async fn open_recorded(shared: &Shared, recording: &Recording, key: &OriginKey) 
 }
 
 /// An origin seen for the first time: its leg stands before the client's handshake begins.
-async fn new_origin(
-    shared: &Arc<Shared>,
-    mut client: Client,
-    recording: &Recording,
-    inbound: &Inbound,
-    key: &OriginKey,
-) {
-    let live = recording.live();
+async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Recording, key: &OriginKey) -> Opened {
     let opened = tokio::select! {
         opened = Box::pin(open_recorded(shared, recording, key)) => opened,
         () = client.left() => {
-            return recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
+            recording.finish(Outcome::GaveUp, End::client("left before it was shown a certificate"));
+            return Opened::Ended;
         }
-        () = live.kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+        () = recording.live().kill.cancelled() => {
+            recording.finish(Outcome::Unused, End::middlebox("ended"));
+            return Opened::Ended;
+        }
     };
     let leg = match opened {
         Ok(leg) => leg,
@@ -164,23 +183,23 @@ async fn new_origin(
             if let Some(why) = undecryptable::by_origin(&error)
                 && undecryptable::is_passed(shared, recording, &key.host(), &why)
             {
-                return Box::pin(bypass(shared, client, recording, inbound)).await;
+                return Opened::Bypass(client);
             }
             let why = error.to_string();
-            return Box::pin(answer_inside(shared, client, recording, key, error.answer(), &why)).await;
+            answer_inside(shared, client, recording, key, error.answer(), &why).await;
+            return Opened::Ended;
         }
     };
     if let Some(fault) = blocked_fault(shared, &leg.origin.trust) {
         let answer = untrusted_page(&key.name, fault);
-        return Box::pin(answer_inside(shared, client, recording, key, answer, &fault.to_string())).await;
+        answer_inside(shared, client, recording, key, answer, &fault.to_string()).await;
+        return Opened::Ended;
     }
-    let forged = Box::pin(forge(shared, recording, &key.name, Some(&leg.origin))).await;
-    let Some(forged) = forged else { return };
-    let alpn = leg.origin.alpn.clone();
-    let accepted = Box::pin(handshake(shared, client, recording, &forged, alpn.as_deref())).await;
-    let Some(accepted) = accepted else { return };
-    drop(forged);
-    exchange(shared, recording, key, accepted, leg).await;
+    let Some(forged) = forge(shared, recording, &key.name, Some(&leg.origin)).await else { return Opened::Ended };
+    match handshake(shared, client, recording, &forged, leg.origin.alpn.as_deref()).await {
+        Some(accepted) => Opened::Both(accepted, leg),
+        None => Opened::Ended,
+    }
 }
 
 /// An origin that is known: both legs are opened at once. No request goes up before this connection's own origin
@@ -189,23 +208,22 @@ async fn known_origin(
     shared: &Arc<Shared>,
     client: Client,
     recording: &Recording,
-    inbound: &Inbound,
     key: &OriginKey,
     known: Arc<KnownOrigin>,
-) {
+) -> Opened {
     if let Some(fault) = blocked_fault(shared, &known.trust) {
         // Looked at again, in case it was mended.
         shared.upstream.forget(key);
         debug!(%fault, "an origin that was not trusted is looked at again");
-        return Box::pin(new_origin(shared, client, recording, inbound, key)).await;
+        return new_origin(shared, client, recording, key).await;
     }
     let client_leg = async {
         let forged = forge(shared, recording, &key.name, Some(&known)).await?;
         handshake(shared, client, recording, &forged, known.alpn.as_deref()).await
     };
     // A client that refuses ends both at once.
-    let both = Box::pin(try_both(client_leg, open_recorded(shared, recording, key)));
-    let Some((accepted, opened)) = both.await else { return };
+    let both = try_both(client_leg, open_recorded(shared, recording, key)).await;
+    let Some((accepted, opened)) = both else { return Opened::Ended };
     let leg = match opened {
         Ok(leg) => leg,
         Err(error) => {
@@ -214,14 +232,15 @@ async fn known_origin(
                 // Too late to pass this one through: its client has seen a forged certificate.
                 undecryptable::learn(shared, recording, &key.host(), &why);
             }
-            return Box::pin(refuse_inside(recording, accepted, error.answer(), &error.to_string())).await;
+            refuse_inside(recording, accepted, error.answer(), &error.to_string()).await;
+            return Opened::Ended;
         }
     };
     if !known.same_for_client(&leg.origin) {
         recording.finish(Outcome::Failed, End::middlebox("the origin has changed since it was last seen: try again"));
-        return;
+        return Opened::Ended;
     }
-    exchange(shared, recording, key, accepted, leg).await;
+    Opened::Both(accepted, leg)
 }
 
 /// Runs both until both are done, or until the first says that it is over.
@@ -255,9 +274,9 @@ fn note_origin(pen: &Pen, origin: &KnownOrigin) {
         record.origin = Some(OriginFacts {
             by: Some(origin.by.clone()),
             address: Some(origin.address),
-            version: Some(origin.version.to_owned()),
-            alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
-            certificate: origin.facts.clone(),
+            version: Some(origin.version),
+            alpn: origin.alpn.as_deref().map(|name| String::from_utf8_lossy(name).into()),
+            certificate: Some(origin.leaf.clone()),
             trusted: Some(origin.trust == OriginTrust::Trusted),
             client_certificate: origin.client_certificate,
             fault: match &origin.trust {
@@ -275,14 +294,14 @@ async fn forge(
     host: &Host,
     origin: Option<&KnownOrigin>,
 ) -> Option<Arc<Forged>> {
-    let mirror = origin.map(|origin| Mirror { leaf: &origin.leaf, trust: origin.trust.clone() });
+    let mirror = origin.map(|origin| Mirror { leaf: origin.leaf.der(), trust: origin.trust.clone() });
     match shared.authority.forge_or_recall(host, mirror).await {
         Ok((forged, freshness)) => {
             recording.stage(|stages| &mut stages.forged);
             recording.note(|record| {
                 record.forged = Some(ForgedFacts {
-                    certificate: Arc::clone(&forged.facts),
-                    issuer: forged.issuer.clone(),
+                    certificate: forged.certificate.clone(),
+                    issuer: Arc::clone(&forged.issuer),
                     mirrored: match forged.mirrored {
                         Mirrored::Origin => "origin",
                         Mirrored::NameAlone => "name-alone",
@@ -359,9 +378,9 @@ async fn handshake(
             let (_, connection) = stream.get_ref();
             let cipher = connection.negotiated_cipher_suite().map(|suite| suite.suite());
             let facts = HandshakeFacts {
-                version: version_name(connection.protocol_version()).to_owned(),
-                cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned(),
-                alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+                version: version_name(connection.protocol_version()),
+                cipher: cipher.and_then(|suite| suite.as_str()).unwrap_or_default(),
+                alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into()),
                 resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             };
             let resumed = facts.resumed;
@@ -452,9 +471,9 @@ fn failed_handshake(recording: &Recording, error: &io::Error, trace: &Trace, aud
 // ---- after the handshake ------------------------------------------------------------------------------------------
 
 /// Relays HTTP between the two legs, and judges how the client took the certificate.
-async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, accepted: Accepted, leg: OriginLeg) {
+pub(super) async fn exchange(shared: &Arc<Shared>, recording: &Recording, legs: Legs) {
+    let Legs { key, client: Accepted { stream, done, took, audit, tap, resumed }, origin: leg } = legs;
     let known = Arc::clone(&leg.origin);
-    let Accepted { stream, done, took, audit, tap, resumed } = accepted;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let (observed, watch) = observe(recording, stream, tap, resumed);
     let end = if http2 {
@@ -464,7 +483,7 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             added: Arc::clone(&shared.added),
             limits: shared.config.limits,
         };
-        match Box::pin(http2_leg(shared, key, leg)).await {
+        match Box::pin(http2_leg(shared, &key, leg)).await {
             Ok((origin, driver)) => Box::pin(relay.run(observed, origin, driver)).await,
             Err(error) => End::origin(format!("HTTP/2 could not begin: {error}")),
         }
@@ -486,7 +505,7 @@ async fn exchange(shared: &Arc<Shared>, recording: &Recording, key: &OriginKey, 
             RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
                 let stream = origin.reader.unsplit(origin.writer);
-                shared.pool.give(key, stream, known);
+                shared.pool.give(&key, stream, known);
                 end
             }
             RelayEnd::Closed { end, clean: true, .. } => {
@@ -616,5 +635,5 @@ async fn refuse_inside(recording: &Recording, accepted: Accepted, answer: Answer
         () = recording.live().drain.cancelled() => {}
     }
     let how = Handshaken { done, took, audit, resumed };
-    judge(recording, &watch, &how, End::middlebox(why), Outcome::Failed);
+    judge(recording, &watch, &how, End::middlebox(why.to_owned()), Outcome::Failed);
 }

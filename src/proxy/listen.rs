@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{Instrument, debug, debug_span, warn};
 
 use super::client::Client;
+use super::inbound::Tunnel;
 use super::respond::Answer;
 use super::{Shared, connection, inbound};
 use crate::journal::{End, Outcome, Recording, Told, Via};
@@ -59,27 +60,31 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, port: Port, recording: 
     } else {
         None
     };
-    match (refused, port) {
+    let tunnel = match (refused, port) {
         (Some(answer), Port::Proxy) => {
             debug!(detail = answer.detail, "turned away");
             Box::pin(inbound::turn_away(Client::tcp(stream), &recording, &answer)).await;
+            None
         }
         // Who knows no proxy cannot be told why.
         (Some(answer), Port::Transparent(_) | Port::Forward(_)) => {
             recording.note(|record| record.told = Some(Told::Reset));
             recording.finish(Outcome::Blocked, End::middlebox(answer.detail));
             Client::tcp(stream).reset();
+            None
         }
-        (None, Port::Proxy) => inbound::serve(&shared, Client::tcp(stream), recording).await,
-        (None, Port::Transparent(here)) => {
-            Box::pin(inbound::serve_transparent(&shared, stream, recording, here)).await;
-        }
+        // In boxes of their own, the stages before the tunnel give their memory back when it begins.
+        (None, Port::Proxy) => Box::pin(inbound::serve(&shared, Client::tcp(stream), recording)).await,
+        (None, Port::Transparent(here)) => inbound::serve_transparent(&shared, stream, recording, here),
         (None, Port::Forward(destination)) => {
             // An address is what a transparent port sees, too: nobody named a host.
             let typed = destination.host.name().map(ToOwned::to_owned);
             let arrived = connection::arrive(&recording, Via::Forward, destination, typed);
-            Box::pin(connection::carry(&shared, Client::tcp(stream), &recording, &arrived)).await;
+            Some(Tunnel::new(Client::tcp(stream), recording, arrived))
         }
+    };
+    if let Some(tunnel) = tunnel {
+        connection::carry(&shared, tunnel).await;
     }
 }
 

@@ -23,7 +23,7 @@ use super::respond::Answer;
 use super::{ProxyConfig, protocol_versions, undecryptable};
 use crate::authority::{OriginFault, OriginTrust, TlsVersion};
 use crate::journal::ClientCertificate;
-use crate::net::{CertificateFacts, Destination, DialError, Dialer, Dialled, Host, Way};
+use crate::net::{Certificate, Destination, DialError, Dialer, Dialled, Host, Way};
 
 /// An origin's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -74,9 +74,8 @@ impl OriginKey {
 pub(crate) struct KnownOrigin {
     pub(crate) by: Way,
     pub(crate) address: SocketAddr,
-    pub(crate) leaf: CertificateDer<'static>,
-    /// What the leaf says; shared by the records of all connections to it.
-    pub(crate) facts: Option<Arc<CertificateFacts>>,
+    /// Shared by the records of all connections to it.
+    pub(crate) leaf: Certificate,
     pub(crate) trust: OriginTrust,
     pub(crate) alpn: Option<Vec<u8>>,
     pub(crate) version: &'static str,
@@ -247,11 +246,7 @@ impl Upstream {
         let alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
         let leaf = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let trust = self.verifier.trust(&leaf, chain, &name);
-        let facts = match &before {
-            Some(known) if known.leaf == leaf => known.facts.clone(),
-            _ => CertificateFacts::of(&leaf).ok().map(Arc::new),
-        };
-        let seen = KnownOrigin { by, address, leaf, facts, trust, alpn, version, client_certificate };
+        let seen = KnownOrigin { by, address, leaf: leaf.into(), trust, alpn, version, client_certificate };
         let origin = match before {
             Some(known) if *known == seen => known,
             _ => {

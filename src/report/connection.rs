@@ -26,11 +26,11 @@ impl ConnectionView {
             rule: record.rule().map(ToOwned::to_owned),
             why: told.or_else(|| record.notes.first().cloned()),
             outcome: record.outcome_so_far().to_string(),
-            cause: record.diagnosis.as_ref().map(CauseView::of),
-            seen: record
-                .forged
-                .as_ref()
-                .map(|forged| CertView { issuer: forged.issuer.clone(), pin: forged.certificate.pin }),
+            cause: record.diagnosis.as_deref().map(CauseView::of),
+            seen: record.forged.as_ref().and_then(|forged| {
+                let pin = forged.certificate.facts().ok()?.pin;
+                Some(CertView { issuer: forged.issuer.to_string(), pin })
+            }),
             expected_pins: Vec::new(),
             status: record.exchanges.last().and_then(|exchange| exchange.status),
         }

@@ -112,7 +112,7 @@ fn mends(trial: &Trial, record: &ConnectionRecord) -> Vec<String> {
         },
         Outcome::Failed => {
             let fault = record.origin.as_ref().and_then(|origin| origin.fault.clone());
-            let fault = fault.or_else(|| record.end.as_ref().map(|end| end.how.clone()));
+            let fault = fault.or_else(|| record.end.as_ref().map(|end| end.how.to_string()));
             fault.into_iter().map(|fault| format!("to mend the way to the origin first: {fault}")).collect()
         }
         Outcome::Accepted

@@ -177,11 +177,13 @@ mod tests {
             recording.note(|record| {
                 record.destination = Some(format!("{host}:443").parse().unwrap());
                 record.outcome = Some(*outcome);
-                record.diagnosis = candidates.first().map(|cause| Diagnosis {
-                    cause: if candidates.len() > 1 { Cause::Ambiguous } else { *cause },
-                    candidates: candidates.to_vec(),
-                    confidence: Confidence::Low,
-                    evidence: Vec::new(),
+                record.diagnosis = candidates.first().map(|cause| {
+                    Box::new(Diagnosis {
+                        cause: if candidates.len() > 1 { Cause::Ambiguous } else { *cause },
+                        candidates: candidates.to_vec(),
+                        confidence: Confidence::Low,
+                        evidence: Vec::new(),
+                    })
                 });
             });
         }

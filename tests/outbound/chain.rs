@@ -38,7 +38,7 @@ async fn both_inspect_one_of_them_or_none() {
             // The first takes the second's forgery for the origin's certificate, and mirrors it.
             let origin = here.origin.as_ref().unwrap();
             assert_eq!(origin.trusted, Some(true), "{origin:?}");
-            let issuer = &origin.certificate.as_ref().unwrap().issuer;
+            let issuer = origin.certificate.as_ref().unwrap().facts().unwrap().issuer;
             assert_eq!(issuer.contains(&far.issuer()), second == Inspect, "{issuer}");
         }
     }

@@ -88,7 +88,7 @@ async fn with_a_certificate_the_origin_is_inspected_time_and_again() {
         }
         for record in near.records().await {
             let origin = record.origin.as_ref().unwrap();
-            assert_eq!(origin.version.as_deref(), Some(format!("TLS {version}").as_str()));
+            assert_eq!(origin.version, Some(format!("TLS {version}").as_str()));
             assert_eq!(origin.client_certificate, Some(ClientCertificate::Presented), "{version} {alpn:?}");
             assert_eq!((record.outcome, fault(&record).as_str()), (Some(Outcome::Accepted), ""));
         }

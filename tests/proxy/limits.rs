@@ -197,7 +197,7 @@ async fn shutting_down_lets_a_running_exchange_end() {
     assert_eq!(client.rest().await, (ENDED.to_owned(), Ending::Orderly));
     assert!(soon("the drain", draining).await.unwrap(), "nothing had to be cut");
     let records = journal.records(true);
-    assert_eq!((records.len(), records[0].end.as_ref().unwrap().how.as_str()), (2, "drained"));
+    assert_eq!((records.len(), &*records[0].end.as_ref().unwrap().how), (2, "drained"));
     for record in &records {
         crate::support::stage::check(record);
     }

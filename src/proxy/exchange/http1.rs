@@ -1,11 +1,13 @@
 //! Relaying HTTP/1.1 faithfully: heads keep their order and case, bodies pass byte for byte, both directions at once.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use smol_str::SmolStr;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::framing::Body;
@@ -316,8 +318,8 @@ impl Relay<'_> {
         live.up().fetch_add(sent.load(Ordering::Relaxed), Ordering::Relaxed);
         live.down().fetch_add(received.load(Ordering::Relaxed), Ordering::Relaxed);
         self.recording.exchange(|| Exchange {
-            method: request.method.clone(),
-            host: request.host().to_owned(),
+            method: request.method.as_str().into(),
+            host: request.host().into(),
             path: path_of(target),
             version: match request.version {
                 Version::Http10 => "HTTP/1.0",
@@ -394,11 +396,11 @@ impl Relay<'_> {
 }
 
 /// The path of a target, without its query and without the authority of an absolute form.
-fn path_of(target: &str) -> String {
+fn path_of(target: &str) -> SmolStr {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     match path.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]).to_owned(),
-        None => path.to_owned(),
+        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]).into(),
+        None => path.into(),
     }
 }
 
@@ -512,9 +514,9 @@ impl ToClient<'_, '_> {
                 }
                 let empty = buffer.is_empty();
                 match read_some(reader, buffer).await {
-                    Ok(0) => return self.no_answer(empty, "closed before it answered"),
+                    Ok(0) => return self.no_answer(empty, "closed before it answered".into()),
                     Ok(_) => {}
-                    Err(error) => return self.no_answer(empty, &error.to_string()),
+                    Err(error) => return self.no_answer(empty, error.to_string().into()),
                 }
             };
             let response = match ResponseHead::parse(head) {
@@ -602,7 +604,7 @@ impl ToClient<'_, '_> {
         }
     }
 
-    fn no_answer(&self, nothing_came: bool, how: &str) -> Answered {
+    fn no_answer(&self, nothing_came: bool, how: Cow<'static, str>) -> Answered {
         // On a connection that was used before, the client sees what it would see without us, and retries.
         if nothing_came && (!self.first || self.begun) {
             return Answered::Closed { end: End::origin(how), clean: self.first };

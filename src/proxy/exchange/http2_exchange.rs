@@ -14,6 +14,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
+use smol_str::SmolStr;
 
 use super::http2::Http2Relay;
 use super::http2_origin::Http2Origin;
@@ -25,9 +26,9 @@ use crate::proxy::stall::{Phase, Stall};
 pub(super) struct Http2Exchange {
     relay: Arc<Http2Relay>,
     begun: Instant,
-    method: String,
-    host: String,
-    path: String,
+    method: SmolStr,
+    host: SmolStr,
+    path: SmolStr,
     /// 0 before the answer.
     status: AtomicU64,
     sent: AtomicU64,
@@ -71,8 +72,8 @@ impl Http2Exchange {
     pub(super) fn new(relay: Arc<Http2Relay>, request: &Request<RecvStream>) -> Self {
         // Nameless where the record has no room for it.
         let name = || {
-            let host = authority_of(request).map(|authority| authority.to_string()).unwrap_or_default();
-            (request.method().to_string(), host, request.uri().path().to_owned())
+            let host = authority_of(request).map(|authority| authority.as_str().into()).unwrap_or_default();
+            (request.method().as_str().into(), host, request.uri().path().into())
         };
         let (method, host, path) = relay.pen.has_room().then(name).unwrap_or_default();
         Self {

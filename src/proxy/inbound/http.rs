@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use super::{Inbound, REQUEST, Stopped, read_more, refuse, short, tell};
+use super::{Inbound, REQUEST, Stopped, Tunnel, read_more, refuse, short, tell};
 use crate::journal::{End, Outcome, Pen, Recording, Via};
 use crate::net::{Destination, Way};
 use crate::proxy::client::Client;
@@ -17,9 +17,9 @@ use crate::proxy::respond::Answer;
 use crate::proxy::upstream::UpstreamError;
 use crate::proxy::{Authenticate, Shared, connection};
 
-/// Serves requests until one of them takes the connection over. One record for each CONNECT, and one for each run of
+/// Serves requests until one of them asks for a tunnel. One record for each CONNECT, and one for each run of
 /// plain requests to one destination.
-pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) -> Option<Tunnel> {
     let peer = recording.note(|record| record.client.address);
     let mut first = Some(recording);
     loop {
@@ -30,9 +30,9 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
                 if client.ahead().is_empty() {
                     let next = tokio::select! {
                         next = timeout(REQUEST, client.read_ahead()) => next,
-                        () = shared.stop.cancelled() => return,
+                        () = shared.stop.cancelled() => return None,
                     };
-                    let Ok(Ok(1..)) = next else { return };
+                    let Ok(Ok(1..)) = next else { return None };
                 }
                 shared.journal.open(peer)
             }
@@ -43,9 +43,13 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         }
         let request = match read_request(&mut client, &recording).await {
             Ok(request) => request,
-            Err(Unread::Ended(outcome, end)) => return recording.finish(outcome, end),
+            Err(Unread::Ended(outcome, end)) => {
+                recording.finish(outcome, end);
+                return None;
+            }
             Err(Unread::Refused(answer)) => {
-                return Box::pin(refuse(client, &recording, &answer, Outcome::Failed)).await;
+                Box::pin(refuse(client, &recording, &answer, Outcome::Failed)).await;
+                return None;
             }
         };
         recording.note(|record| {
@@ -62,17 +66,13 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
             if request.keeps_alive() && request.length == Length::Empty {
                 continue;
             }
-            return Box::pin(client.linger()).await;
+            Box::pin(client.linger()).await;
+            return None;
         }
         if request.method == "CONNECT" {
-            // The tunnel outlives its request.
-            let target = request.target;
-            return Box::pin(connect(shared, client, &recording, &target)).await;
+            return Box::pin(connect(shared, client, recording, &request.target)).await;
         }
-        match Box::pin(plain(shared, client, &recording, request)).await {
-            Some(next) => client = next,
-            None => return,
-        }
+        client = Box::pin(plain(shared, client, &recording, request)).await?;
     }
 }
 
@@ -144,23 +144,28 @@ pub(super) fn connect_target(target: &str) -> Result<(Destination, String), Answ
     Ok((destination, typed))
 }
 
-async fn connect(shared: &Arc<Shared>, mut client: Client, recording: &Recording, target: &str) {
+async fn connect(shared: &Arc<Shared>, mut client: Client, recording: Recording, target: &str) -> Option<Tunnel> {
     let (destination, typed) = match connect_target(target) {
         Ok(target) => target,
-        Err(answer) => return Box::pin(refuse(client, recording, &answer, Outcome::Failed)).await,
+        Err(answer) => {
+            refuse(client, &recording, &answer, Outcome::Failed).await;
+            return None;
+        }
     };
-    let inbound = connection::arrive(recording, Via::Connect, destination, Some(typed));
-    if let Err(answer) = connection::admit(shared, recording, &inbound) {
-        return Box::pin(refuse(client, recording, &answer, Outcome::Blocked)).await;
+    let inbound = connection::arrive(&recording, Via::Connect, destination, Some(typed));
+    if let Err(answer) = connection::admit(shared, &recording, &inbound) {
+        refuse(client, &recording, &answer, Outcome::Blocked).await;
+        return None;
     }
     let told = async {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
         client.flush().await
     };
     if let Err(error) = told.await {
-        return recording.finish(Outcome::GaveUp, End::client(error.to_string()));
+        recording.finish(Outcome::GaveUp, End::client(error.to_string()));
+        return None;
     }
-    connection::carry(shared, client, recording, &inbound).await;
+    Some(Tunnel::new(client, recording, inbound))
 }
 
 /// Forwards requests in absolute form to one destination; gives the client back when the next one goes elsewhere.
@@ -189,7 +194,7 @@ async fn plain(
             return None;
         }
         () = recording.live().kill.cancelled() => {
-            connection::killed(client, recording);
+            connection::killed(&mut client, recording);
             return None;
         }
     };
@@ -231,7 +236,7 @@ async fn plain(
             let answered = recording.note(|record| record.exchanges.iter().any(|exchange| exchange.status.is_some()));
             let outcome = if answered || clean { Outcome::Plain } else { Outcome::Failed };
             recording.finish(outcome, end);
-            let client = reunite(client);
+            let mut client = reunite(client);
             if clean {
                 client.linger().await;
             } else {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, debug_span};
 
 use super::http::{authenticate, connect_target};
-use super::{Inbound, REQUEST, short};
+use super::{Inbound, REQUEST, Tunnel, short};
 use crate::journal::{End, Outcome, Pen, Recording, Told, Via};
 use crate::proxy::client::{Carrier, Client};
 use crate::proxy::http2_stream::Http2Stream;
@@ -117,7 +117,7 @@ async fn stream(
             Ok(send) => {
                 let stream = Http2Stream::new(send, request.into_body());
                 let client = Client::new(Carrier::Http2(Box::new(stream)));
-                Box::pin(connection::carry(&shared, client, &recording, &inbound)).await;
+                connection::carry(&shared, Tunnel::new(client, recording, inbound)).await;
             }
             Err(error) => recording.finish(Outcome::GaveUp, End::client(error.to_string())),
         },

@@ -1,5 +1,5 @@
 //! What a client asks for, and by which door it came: HTTP `CONNECT`, plain HTTP, SOCKS, TLS to the proxy, HTTP/2, or
-//! no question at all (transparent and forwarded ports). Every door ends in one [`Inbound`].
+//! no question at all (transparent and forwarded ports). Every door ends in one [`Tunnel`], or serves the client itself.
 
 mod http;
 mod http2;
@@ -18,7 +18,7 @@ use super::Shared;
 use super::client::{Carrier, Client};
 use super::respond::Answer;
 use crate::journal::{End, Outcome, Pen, Recording, Told};
-use crate::net::Destination;
+use crate::net::{AcceptedEnd, Destination};
 
 pub(super) use self::transparent::{listen as listen_transparent, serve as serve_transparent};
 
@@ -40,22 +40,44 @@ pub(super) struct Inbound {
     pub(super) client: IpAddr,
 }
 
-/// Serves one accepted connection to its end: looks at its first bytes, and opens the door that they knock at.
-pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+/// A client that was told that its connection stands. What comes through it next decides what it is.
+pub(super) struct Tunnel {
+    pub(super) client: Client,
+    pub(super) recording: Recording,
+    pub(super) inbound: Inbound,
+    /// Kept for as long as the connection is served, where the kernel redirected it.
+    pub(super) end: Option<AcceptedEnd>,
+}
+
+impl Tunnel {
+    pub(super) fn new(client: Client, recording: Recording, inbound: Inbound) -> Self {
+        Self { client, recording, inbound, end: None }
+    }
+}
+
+/// Looks at the first bytes of an accepted connection, and opens the door that they knock at. What does not become a
+/// tunnel is served to its end.
+pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) -> Option<Tunnel> {
     let protocol = match recognise(&mut client, &recording).await {
         Ok(protocol) => protocol,
-        Err((outcome, end)) => return recording.finish(outcome, end),
+        Err((outcome, end)) => {
+            recording.finish(outcome, end);
+            return None;
+        }
     };
-    // In boxes of their own, each stage gives its memory back when the next begins.
     match protocol {
         Protocol::Http1 => Box::pin(http::serve(shared, client, recording)).await,
-        Protocol::Http2 => Box::pin(http2::serve(shared, client, recording)).await,
+        Protocol::Http2 => {
+            Box::pin(http2::serve(shared, client, recording)).await;
+            None
+        }
         Protocol::Socks4 => Box::pin(socks::serve4(shared, client, recording)).await,
         Protocol::Socks5 => Box::pin(socks::serve5(shared, client, recording)).await,
         Protocol::Tls => Box::pin(tls::serve(shared, client, recording)).await,
         Protocol::Unknown => {
             let answer = Answer::bad_request("this is neither HTTP, nor SOCKS, nor TLS");
             Box::pin(refuse(client, &recording, &answer, Outcome::Failed)).await;
+            None
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use super::{REQUEST, read_more};
+use super::{REQUEST, Tunnel, read_more};
 use crate::journal::{End, Outcome, Pen, Recording, Told, Via};
 use crate::net::{Destination, Host};
 use crate::proxy::client::Client;
@@ -98,20 +98,22 @@ async fn refused(mut client: Client, recording: &Recording, refusal: Refusal) {
 async fn go_on(
     shared: &Arc<Shared>,
     mut client: Client,
-    recording: &Recording,
+    recording: Recording,
     via: Via,
     (destination, typed): (Destination, String),
     granted: Vec<u8>,
     denied: Vec<u8>,
-) {
-    let inbound = connection::arrive(recording, via, destination, Some(typed));
-    if let Err(answer) = connection::admit(shared, recording, &inbound) {
-        return refused(client, recording, Refusal::Denied(denied, answer.detail)).await;
+) -> Option<Tunnel> {
+    let inbound = connection::arrive(&recording, via, destination, Some(typed));
+    if let Err(answer) = connection::admit(shared, &recording, &inbound) {
+        refused(client, &recording, Refusal::Denied(denied, answer.detail)).await;
+        return None;
     }
     if let Err(error) = say(&mut client, &granted).await {
-        return recording.finish(Outcome::GaveUp, End::client(error.to_string()));
+        recording.finish(Outcome::GaveUp, End::client(error.to_string()));
+        return None;
     }
-    connection::carry(shared, client, recording, &inbound).await;
+    Some(Tunnel::new(client, recording, inbound))
 }
 
 // ---- SOCKS 5 --------------------------------------------------------------------------------------------------------
@@ -123,15 +125,18 @@ const NO_AUTHENTICATION: u8 = 0;
 const USER_NAME: u8 = 2;
 
 /// Serves one SOCKS 5 connection.
-pub(super) async fn serve5(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+pub(super) async fn serve5(shared: &Arc<Shared>, mut client: Client, recording: Recording) -> Option<Tunnel> {
     recording.note(|record| record.via = Some(Via::Socks5));
     let deadline = Instant::now() + REQUEST;
     match request5(shared, Reader { client: &mut client, pen: &recording, deadline }).await {
         Ok(target) => {
             let (granted, denied) = (reply5(0), reply5(2));
-            go_on(shared, client, &recording, Via::Socks5, target, granted, denied).await;
+            go_on(shared, client, recording, Via::Socks5, target, granted, denied).await
         }
-        Err(refusal) => refused(client, &recording, refusal).await,
+        Err(refusal) => {
+            refused(client, &recording, refusal).await;
+            None
+        }
     }
 }
 
@@ -216,14 +221,15 @@ fn reply5(code: u8) -> Vec<u8> {
 // ---- SOCKS 4 and 4a -------------------------------------------------------------------------------------------------
 
 /// Serves one SOCKS 4 or 4a connection.
-pub(super) async fn serve4(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+pub(super) async fn serve4(shared: &Arc<Shared>, mut client: Client, recording: Recording) -> Option<Tunnel> {
     recording.note(|record| record.via = Some(Via::Socks4));
     let deadline = Instant::now() + REQUEST;
     match request4(shared, Reader { client: &mut client, pen: &recording, deadline }).await {
-        Ok(target) => {
-            go_on(shared, client, &recording, Via::Socks4, target, reply4(90), reply4(91)).await;
+        Ok(target) => go_on(shared, client, recording, Via::Socks4, target, reply4(90), reply4(91)).await,
+        Err(refusal) => {
+            refused(client, &recording, refusal).await;
+            None
         }
-        Err(refusal) => refused(client, &recording, refusal).await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-use super::{http, http2};
+use super::{Tunnel, http, http2};
 use crate::journal::{End, Outcome, Recording};
 use crate::net::{FirstBytes, Host, read_first_bytes};
 use crate::proxy::Shared;
@@ -17,15 +17,19 @@ use crate::proxy::intercept::One;
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Ends the client's TLS, and serves HTTP inside it. What is tunnelled inside may be TLS again; that is another's.
-pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) {
+pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: Recording) -> Option<Tunnel> {
     let (drain, kill) = (recording.live().drain.clone(), recording.live().kill.clone());
+    let ended = |outcome, end| {
+        recording.finish(outcome, end);
+        None
+    };
     let named = tokio::select! {
         named = tokio::time::timeout(HANDSHAKE, server_name(&mut client)) => named,
-        () = drain.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("drained")),
-        () = kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+        () = drain.cancelled() => return ended(Outcome::Unused, End::middlebox("drained")),
+        () = kill.cancelled() => return ended(Outcome::Unused, End::middlebox("ended")),
     };
     let Ok(Some(host)) = named else {
-        return recording.finish(Outcome::GaveUp, End::client("no complete ClientHello to the proxy"));
+        return ended(Outcome::GaveUp, End::client("no complete ClientHello to the proxy"));
     };
     // Who names no host has an address for the proxy: the one that it reached.
     let host = host.unwrap_or_else(|| Host::Ip(client.local_ip().unwrap_or_else(|| shared.address.ip())));
@@ -33,7 +37,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
         Ok(forged) => forged,
         Err(error) => {
             let end = End::middlebox(format!("no certificate for the proxy itself could be made: {error}"));
-            return recording.finish(Outcome::Failed, end);
+            return ended(Outcome::Failed, end);
         }
     };
     let mut config: ServerConfig = shared.server.clone();
@@ -42,26 +46,26 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: Client, recording: R
     let accepting = TlsAcceptor::from(Arc::new(config)).accept(client);
     let accepted = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE, accepting) => accepted,
-        () = kill.cancelled() => return recording.finish(Outcome::Unused, End::middlebox("ended")),
+        () = kill.cancelled() => return ended(Outcome::Unused, End::middlebox("ended")),
     };
     let stream = match accepted {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             let end = End::client(format!("did not complete TLS with the proxy itself: {error}"));
-            return recording.finish(Outcome::GaveUp, end);
+            return ended(Outcome::GaveUp, end);
         }
         Err(_) => {
-            return recording.finish(Outcome::GaveUp, End::middlebox("TLS with the proxy itself took too long"));
+            return ended(Outcome::GaveUp, End::middlebox("TLS with the proxy itself took too long"));
         }
     };
     recording.note(|record| record.notes.push("over TLS to the proxy".to_owned()));
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let client = Client::new(Carrier::Tls(Box::new(stream)));
-    if http2 {
-        Box::pin(http2::serve(shared, client, recording)).await;
-    } else {
-        Box::pin(http::serve(shared, client, recording)).await;
+    if !http2 {
+        return Box::pin(http::serve(shared, client, recording)).await;
     }
+    Box::pin(http2::serve(shared, client, recording)).await;
+    None
 }
 
 /// The name by which the client knows the proxy; none where it names none or an address.

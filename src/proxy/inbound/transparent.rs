@@ -3,11 +3,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Tunnel;
 use crate::journal::{End, Outcome, Recording, Told, Via};
 use crate::net::{Destination, Host, LOOP_HINT};
 use crate::proxy::client::Client;
@@ -53,18 +53,23 @@ fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
     Ok(local)
 }
 
-/// Serves one redirected connection.
-pub(in crate::proxy) async fn serve(shared: &Arc<Shared>, stream: TcpStream, recording: Recording, here: SocketAddr) {
+/// Takes one redirected connection.
+pub(in crate::proxy) fn serve(
+    shared: &Shared,
+    stream: TcpStream,
+    recording: Recording,
+    here: SocketAddr,
+) -> Option<Tunnel> {
     let peer = recording.note(|record| record.client.address);
-    // Held as long as the connection is served.
-    let _end = match shared.own.as_ref().map(|own| own.accepted(peer)) {
+    let end = match shared.own.as_ref().map(|own| own.accepted(peer)) {
         Some(None) => {
             recording.note(|record| record.told = Some(Told::Reset));
             let end = format!("a redirect rule brought the proxy's own connection back to it: {LOOP_HINT}");
             recording.finish(Outcome::Blocked, End::middlebox(end));
-            return Client::tcp(stream).reset();
+            Client::tcp(stream).reset();
+            return None;
         }
-        end => end,
+        end => end.flatten(),
     };
     let to = match original_destination(&stream) {
         Ok(to) if to.port() != here.port() || (!here.ip().is_unspecified() && to.ip() != here.ip()) => to,
@@ -72,11 +77,15 @@ pub(in crate::proxy) async fn serve(shared: &Arc<Shared>, stream: TcpStream, rec
             recording.note(|record| record.told = Some(Told::Reset));
             let end = End::middlebox("nothing redirected this connection: it asks for the transparent port itself");
             recording.finish(Outcome::Blocked, end);
-            return Client::tcp(stream).reset();
+            Client::tcp(stream).reset();
+            return None;
         }
-        Err(error) => return recording.finish(Outcome::Failed, End::middlebox(error.to_string())),
+        Err(error) => {
+            recording.finish(Outcome::Failed, End::middlebox(error.to_string()));
+            return None;
+        }
     };
     let destination = Destination::new(Host::Ip(to.ip().to_canonical()), to.port());
     let inbound = connection::arrive(&recording, Via::Transparent, destination, None);
-    Box::pin(connection::carry(shared, Client::tcp(stream), &recording, &inbound)).await;
+    Some(Tunnel { client: Client::tcp(stream), recording, inbound, end })
 }

@@ -51,7 +51,7 @@ pub(super) fn judge(attempt: Attempt, host: &str, records: &[&ConnectionRecord])
         return Judged { verdict: AuditVerdict::Accepted, sent: Some(sent), detail, cause: None };
     }
     if let Some(last) = refused.last() {
-        let detail = last.end.as_ref().map(|end| end.how.clone()).unwrap_or_default();
+        let detail = last.end.as_ref().map(|end| end.how.to_string()).unwrap_or_default();
         let cause = last.diagnosis.as_ref().map(|diagnosis| diagnosis.cause.to_string());
         return Judged { verdict: AuditVerdict::Refused, sent: None, detail, cause };
     }
@@ -88,7 +88,7 @@ fn not_shown(attempt: Attempt, records: &[&ConnectionRecord]) -> Option<String> 
     let cannot = records.iter().filter(|record| record.forged.is_none() && record.outcome == Some(Outcome::Failed));
     let cannot = cannot.filter_map(|record| record.end.as_ref()).find(|end| end.how.starts_with("no certificate"));
     match cannot {
-        Some(end) if forged.is_empty() => Some(end.how.clone()),
+        Some(end) if forged.is_empty() => Some(end.how.to_string()),
         _ if !forged.is_empty() && forged.iter().all(|forged| forged.defect != Some(defect.name())) => {
             Some("the middlebox showed a certificate without the defect".to_owned())
         }

@@ -105,7 +105,7 @@ fn contact(record: &ConnectionRecord) -> Option<Contact> {
         host,
         decision: record.decision.as_ref().map(|decision| decision.action),
         outcome: record.outcome_so_far(),
-        diagnosis: record.diagnosis.clone(),
+        diagnosis: record.diagnosis.as_deref().cloned(),
     })
 }
 
