@@ -95,7 +95,7 @@ fn stated(fields: &[httparse::Header<'_>], counts: Counts) -> Option<Length> {
     };
     let number = |text: String| text.trim().parse().ok().map(Length::Exact);
     let coding = values("transfer-encoding").any(|value| value.contains("chunked")).then_some(Length::Chunked);
-    let (first, last) = (values("content-length").next(), values("content-length").last());
+    let (first, last) = (values("content-length").next(), values("content-length").next_back());
     match counts {
         Counts::Coding => coding.or(last.and_then(number)),
         Counts::FirstLength => first.and_then(number).or(coding),

@@ -9,8 +9,11 @@ mod formats;
 mod http;
 mod texts;
 
-/// Each target with what it does to an input.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// What a target does with an input.
+type Check = fn(&[u8]);
+
+/// Each target by its name.
+pub(crate) const TARGETS: &[(&str, Check)] = &[
     ("ca_files", certificates::ca_files),
     ("certificate", certificates::certificate),
     ("client_bytes", doors::client),

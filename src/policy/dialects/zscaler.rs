@@ -115,6 +115,12 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         Some(bare) => (true, bare),
         None => (false, parts.host),
     };
+    if bare.len() > 255 {
+        return established(host, "Zscaler takes hosts of at most 255 characters", None);
+    }
+    if let Some(label) = bare.split('.').find(|label| label.len() > 63) {
+        return established(span_of(text, label), "Zscaler takes labels of at most 63 characters", None);
+    }
     let name = host_name(text, bare)?;
     let labels: Vec<&str> = bare.split('.').collect();
     if wide && labels.len() == 1 {

@@ -102,6 +102,9 @@ const ROWS: &[(&str, &str, &str, char, &str)] = &[
     // Skyhigh, Forcepoint
     ("skyhigh", r"regex(^(.+\.)?okta\.com$)", "acme.okta.com", '+', "K"),
     ("forcepoint", "*.okta.com", "acme.okta.com", '+', "K"),
+    // Sophos: any port; PAC: docs of pac-resolver
+    ("sophos", "okta.com", "acme.okta.com:8443", 'Y', "V"),
+    ("pac", "okta.com", "notokta.com", 'Y', "V"),
     // Umbrella, Sophos, Cloudflare, AWS: forms of which nothing is said
     ("umbrella", "okta.com/login", "okta.com", '-', "K"),
     ("sophos", "*.okta.com", "acme.okta.com", '-', "K"),
@@ -176,6 +179,8 @@ fn limits_of_length_are_the_products() {
     let refused =
         |dialect: &str, entry: &str| dialect.parse::<Dialect>().unwrap().parse(entry).unwrap_err().to_string();
     assert!(refused("zscaler", &format!("okta.com/{}", "a".repeat(1024))).contains("1,024"));
+    assert!(refused("zscaler", &format!("{}.com", "a.".repeat(127) + "b")).contains("255"));
+    assert!(refused("zscaler", &format!("{}.com", "a".repeat(64))).contains("63"));
     assert!(refused("pan-os-url", &format!("okta.com/{}", "a".repeat(255))).contains("255"));
     assert!(refused("cisco-ftd", &format!("CN={}", "a".repeat(65))).contains("64"));
     assert_eq!("zscaler".parse::<Dialect>().unwrap().limits().entries, Some(25_000));
