@@ -38,6 +38,9 @@ mod linux {
     pub(super) fn owners(sockets: &[SocketAddr], ports: &[u16]) -> HashMap<SocketAddr, Owner> {
         let mut wanted = HashMap::new();
         for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            if wanted.len() == sockets.len() {
+                break;
+            }
             let Ok(table) = fs::File::open(table) else { continue };
             // Line by line: the table lists every connection of the machine.
             let rows = BufReader::new(table).lines().skip(1).map_while(Result::ok).filter_map(|line| row(&line));

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use memchr::{memchr, memchr2};
 use thiserror::Error;
 
 /// The largest head that is read, request line included.
@@ -94,7 +95,7 @@ pub(crate) struct ResponseHead {
 /// Where the head ends in `buffer`: behind the empty line. `None` while it is incomplete.
 pub(crate) fn find_end(buffer: &[u8]) -> Result<Option<usize>, HeadError> {
     let mut from = 0;
-    while let Some(at) = buffer[from..].iter().position(|byte| *byte == b'\n').map(|at| at + from) {
+    while let Some(at) = memchr(b'\n', &buffer[from..]).map(|at| at + from) {
         if at == 0 || buffer[at - 1] != b'\r' {
             return Err(HeadError::BareLine);
         }
@@ -133,12 +134,14 @@ impl Head {
             if matches!(line[0], b' ' | b'\t') {
                 return Err(HeadError::Folded);
             }
-            let colon = line.iter().position(|byte| *byte == b':').ok_or(HeadError::Name)?;
+            let colon = memchr(b':', line).ok_or(HeadError::Name)?;
             if colon == 0 || !line[..colon].iter().all(|byte| is_token(*byte)) {
                 return Err(HeadError::Name);
             }
             let value = trim(line, colon + 1);
-            if line[value.clone()].iter().any(|byte| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f) {
+            // All of them are looked at, without a branch for each: that takes many at once.
+            let control = |byte: u8| matches!(byte, 0..=8 | 10..=31 | 127);
+            if line[value.clone()].iter().fold(false, |found, byte| found | control(*byte)) {
                 return Err(HeadError::Value);
             }
             head.fields.push(Field {
@@ -173,17 +176,14 @@ impl Head {
         std::str::from_utf8(&self.bytes[field.value.clone()]).ok()
     }
 
-    /// The members of a comma-separated field, lower-case.
-    fn members(&self, name: &str) -> Vec<String> {
-        self.values(name)
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .map(|member| String::from_utf8_lossy(member).trim().to_ascii_lowercase())
-            .filter(|member| !member.is_empty())
-            .collect()
+    /// The members of a comma-separated field.
+    fn members<'a, 'n: 'a>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> {
+        let members = self.values(name).flat_map(|value| value.split(|byte| *byte == b','));
+        members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     }
 
     fn has_member(&self, name: &str, member: &str) -> bool {
-        self.members(name).iter().any(|other| other == member)
+        self.members(name).any(|other| other.eq_ignore_ascii_case(member.as_bytes()))
     }
 
     fn length(&self) -> Result<Option<Length>, HeadError> {
@@ -211,14 +211,16 @@ impl Head {
     /// Writes the header lines as they came, without the hop-by-hop ones (RFC 9110, 7.6.1): those that `Connection`
     /// names, and `Proxy-*`. What the next hop has to know of the connection stands where `Connection` stood.
     fn write_fields(&self, out: &mut Vec<u8>, keep_upgrade: bool, keep_te: bool, closes: bool, extra_drop: &[&str]) {
-        let mut named = self.members("connection");
-        let upgrade = keep_upgrade && named.iter().any(|name| name == "upgrade");
+        let is_named = |name: &str| self.has_member("connection", name);
+        let upgrade = keep_upgrade && is_named("upgrade");
         let te = keep_te && self.has_member("te", "trailers");
-        let keep_alive = named.iter().any(|name| name == "keep-alive") && !closes;
-        named.retain(|name| {
-            // Fields that carry the message itself cannot be dropped by naming them.
-            !matches!(name.as_str(), "host" | "content-length" | "transfer-encoding" | "trailer")
-        });
+        let keep_alive = !closes && is_named("keep-alive");
+        // Fields that carry the message itself cannot be dropped by naming them.
+        let carries = |name: &[u8]| {
+            let carrying = ["host", "content-length", "transfer-encoding", "trailer"];
+            carrying.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+        };
+        let named: Vec<&[u8]> = self.members("connection").filter(|name| !carries(name)).collect();
         let mut connection = Vec::new();
         if closes {
             connection.push("close");
@@ -253,7 +255,7 @@ impl Head {
                 () => {
                     name.len() > 6 && name[..6].eq_ignore_ascii_case(b"proxy-")
                         || extra_drop.iter().any(|other| is(other))
-                        || named.iter().any(|other| is(other))
+                        || named.iter().any(|other| name.eq_ignore_ascii_case(other))
                 }
             };
             if !dropped {
@@ -404,7 +406,7 @@ impl ResponseHead {
 }
 
 fn line_end(bytes: &[u8], from: usize) -> Result<usize, HeadError> {
-    let at = bytes[from..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).map(|at| at + from);
+    let at = memchr2(b'\r', b'\n', &bytes[from..]).map(|at| at + from);
     match at {
         Some(at) if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') => Ok(at),
         _ => Err(HeadError::BareLine),
@@ -428,7 +430,33 @@ fn read_version(text: &str) -> Result<Version, HeadError> {
 
 /// A `tchar` of RFC 9110, 5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    const TOKEN: [bool; 256] = {
+        let mut token = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            token[byte as usize] = byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
+                );
+            byte += 1;
+        }
+        token
+    };
+    TOKEN[usize::from(byte)]
 }
 
 #[cfg(test)]

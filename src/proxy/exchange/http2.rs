@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -113,9 +114,18 @@ impl Http2Relay {
         let mut closing: Option<End> = None;
         let deadline = tokio::time::sleep(IDLE);
         tokio::pin!(deadline);
+        let mut last = Last::default();
         loop {
+            let accepting = poll_fn(|cx| {
+                if !last.is_due(cx) {
+                    return Poll::Pending;
+                }
+                let polled = client.poll_accept(cx);
+                last.waits(&polled);
+                polled
+            });
             let goodbye = tokio::select! {
-                accepted = poll_fn(|cx| client.poll_accept(cx)) => match accepted {
+                accepted = accepting => match accepted {
                     Some(Ok((request, respond))) => {
                         streams.spawn(stream(Arc::clone(&relay), request, respond, origin.clone()));
                         continue;
@@ -146,6 +156,29 @@ impl Http2Relay {
             deadline.as_mut().reset(tokio::time::Instant::now() + LAST_STREAMS);
             closing = Some(goodbye);
         }
+    }
+}
+
+/// Lets the streams that a connection has woken go before it, so that what they have to say leaves in one write. By
+/// itself the runtime runs a task that was woken next, which here would be after the first stream.
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    waited: bool,
+}
+
+impl Last {
+    /// Whether the connection is to be polled now; if not, it will be woken behind the others.
+    pub(super) fn is_due(&mut self, cx: &Context<'_>) -> bool {
+        if std::mem::take(&mut self.waited) {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        true
+    }
+
+    /// Notes what polling the connection came to.
+    pub(super) fn waits<T>(&mut self, polled: &Poll<T>) {
+        self.waited = polled.is_pending();
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::http2::{MAX_FIELDS_SIZE, STREAM_WINDOW};
+use super::http2::{Last, MAX_FIELDS_SIZE, STREAM_WINDOW};
 
 /// The origin's settings come with its first frame; a client is not kept waiting longer for them.
 const SETTINGS: Duration = Duration::from_secs(1);
@@ -116,11 +116,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let Self { mut connection, probe, state, unused } = self;
         let mut probe = Some(probe);
         let mut unused = pin!(unused.cancelled_owned());
+        let mut last = Last::default();
         let ended = poll_fn(|cx| {
+            if !last.is_due(cx) {
+                return Poll::Pending;
+            }
             if probe.is_some() && unused.as_mut().poll(cx).is_ready() {
                 probe = None;
             }
             let polled = Pin::new(&mut connection).poll(cx);
+            last.waits(&polled);
             if let (Poll::Pending, Some(probe)) = (&polled, &mut probe) {
                 let now = match probe.poll_ready(cx) {
                     Poll::Ready(Err(error)) => State::Leaving(error.to_string()),
