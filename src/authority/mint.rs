@@ -90,11 +90,12 @@ impl Authority {
         }
         let stale_at = stale_at(*valid.end(), issuing.until, now);
         let names_host = names(&leaf, host);
-        let chain: Vec<_> = std::iter::once(leaf).chain(above).collect();
-        let certified = Arc::new(CertifiedKey::new(chain, key.signing));
+        // A copy of its own: records keep it, and are not to keep the key.
+        let certificate = Certificate::from(leaf.clone());
+        let chain = std::iter::once(leaf).chain(above).collect();
         Ok(Forged {
-            certificate: Certificate::leaf_of(Arc::clone(&certified))?,
-            certified,
+            certified: Arc::new(CertifiedKey::new(chain, key.signing)),
+            certificate,
             issuer,
             host: host.clone(),
             names_host,

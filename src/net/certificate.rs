@@ -8,7 +8,6 @@ use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
@@ -41,35 +40,14 @@ pub struct CertificateFacts {
 
 /// A certificate as it came, shared. What it says is read when somebody asks: there is one for each connection, and few
 /// are looked at.
-#[derive(Clone)]
-pub struct Certificate(Held);
-
-#[derive(Clone)]
-enum Held {
-    Alone(Arc<CertificateDer<'static>>),
-    /// The first of the chain that a handshake sends.
-    Leaf(Arc<CertifiedKey>),
-}
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate(Arc<CertificateDer<'static>>);
 
 impl Certificate {
-    /// The leaf of a chain that handshakes send, without a copy.
-    ///
-    /// # Errors
-    /// The chain is empty.
-    pub fn leaf_of(certified: Arc<CertifiedKey>) -> Result<Self, CertificateError> {
-        match certified.cert.is_empty() {
-            true => Err(CertificateError("the chain is empty".to_owned())),
-            false => Ok(Self(Held::Leaf(certified))),
-        }
-    }
-
     /// Its bytes, DER.
     #[must_use]
     pub fn der(&self) -> &CertificateDer<'static> {
-        match &self.0 {
-            Held::Alone(der) => der,
-            Held::Leaf(certified) => &certified.cert[0],
-        }
+        &self.0
     }
 
     /// What it says.
@@ -83,17 +61,9 @@ impl Certificate {
 
 impl From<CertificateDer<'static>> for Certificate {
     fn from(der: CertificateDer<'static>) -> Self {
-        Self(Held::Alone(Arc::new(der)))
+        Self(Arc::new(der))
     }
 }
-
-impl PartialEq for Certificate {
-    fn eq(&self, other: &Self) -> bool {
-        self.der() == other.der()
-    }
-}
-
-impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
