@@ -4,7 +4,8 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use middlebox::policy::{Action, Dialect, Policy, Question, Reading, Traffic, Written, impact};
+use middlebox::policy::formats::Entry;
+use middlebox::policy::{Action, Dialect, Policy, Question, Reading, Traffic, impact};
 
 fn main() {
     divan::main();
@@ -13,7 +14,7 @@ fn main() {
 const LENGTHS: [usize; 3] = [10, 1000, 100_000];
 
 fn policy(dialect: &str, length: usize, entry: impl Fn(usize) -> String) -> Policy {
-    let list = (0..length).map(|number| Written::new(entry(number), Action::Bypass));
+    let list = (0..length).map(|number| Entry::typed(entry(number), Action::Bypass));
     Reading::of(dialect.parse::<Dialect>().unwrap(), Some(Action::Inspect), list).policy
 }
 
@@ -51,6 +52,25 @@ fn pan_os_url_hit(bencher: Bencher<'_, '_>, length: usize) {
 fn proxysg_suffix_hit(bencher: Bencher<'_, '_>, length: usize) {
     let policy = policy("proxysg-host-suffix", length, |number| format!("host{number}.example"));
     decide(bencher, &policy, "a.b.host7.example");
+}
+
+#[divan::bench(args = LENGTHS)]
+fn squid_dstdomain_hit(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("squid-dstdomain", length, |number| format!(".host{number}.example"));
+    decide(bencher, &policy, "a.b.host7.example");
+}
+
+#[divan::bench(args = LENGTHS)]
+fn no_proxy_curl_miss(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("no-proxy-curl", length, |number| format!("host{number}.example"));
+    decide(bencher, &policy, "acme.mtls.okta.com");
+}
+
+/// Of each of these entries it is open for every host whether it is read as it is taken to be.
+#[divan::bench(args = LENGTHS)]
+fn forcepoint_miss(bencher: Bencher<'_, '_>, length: usize) {
+    let policy = policy("forcepoint", length, |number| format!("*.host{number}.example"));
+    decide(bencher, &policy, "acme.mtls.okta.com");
 }
 
 /// A Squid access log with as many different hosts as a large company's day has.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use arcstr::{ArcStr, Substr};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -16,7 +17,8 @@ pub const MAX_BYTES: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Document {
     name: Arc<str>,
-    text: Arc<str>,
+    /// Shared with everything that was read out of it and is written in it as it is.
+    text: ArcStr,
 }
 
 /// A document could not be used.
@@ -49,11 +51,10 @@ struct Place {
 
 impl Document {
     /// A document of a text at hand.
-    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        let text = text.into();
+    pub fn new(name: impl Into<Arc<str>>, text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
         // Editors on Windows put a byte order mark before the text, which is no part of it.
-        let text = text.strip_prefix('\u{feff}').map_or_else(|| Arc::clone(&text), Into::into);
-        Self { name: name.into(), text }
+        Self { name: name.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
     }
 
     /// Reads a file, at most [`MAX_BYTES`] of UTF-8, or of UTF-16 with its mark, which PowerShell redirects into files.
@@ -89,6 +90,11 @@ impl Document {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// A piece of the text that keeps the whole alive and costs no memory of its own; of any other text, a copy.
+    pub(crate) fn piece(&self, text: &str) -> Substr {
+        self.text.try_substr_from(text).unwrap_or_else(|| text.into())
     }
 
     /// Reads the text as TOML. Types that refuse unknown keys (`#[serde(deny_unknown_fields)]`) get a "did you mean".

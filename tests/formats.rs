@@ -4,16 +4,20 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use middlebox::policy::Dialect;
 use middlebox::policy::formats::{self, Entry, Format, List};
+use middlebox::policy::{Action, Confidence, Dialect};
 use middlebox::source::Document;
 
 #[path = "formats/properties.rs"]
 mod properties;
 
 /// Each example and the format that it is of.
-const EXAMPLES: [(&str, &str); 25] = [
+const EXAMPLES: [(&str, &str); 29] = [
     ("list.txt", "list"),
+    ("apple.txt", "list"),
+    ("microsoft-365.json", "json"),
+    ("microsoft-365.csv", "netskope-csv"),
+    ("okta-ip-ranges.json", "json"),
     ("zscaler-category.json", "zscaler-json"),
     ("zscaler-rules.json", "zscaler-json"),
     ("zscaler.tf", "terraform"),
@@ -115,6 +119,92 @@ fn every_example_is_recognised_by_its_content_and_read() {
 fn every_format_has_an_example() {
     for format in Format::all() {
         assert!(EXAMPLES.iter().any(|(_, name)| *name == format.name()), "{format}");
+    }
+}
+
+fn read(text: &str) -> Result<List, String> {
+    formats::read(&Document::new("m", text), None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_begins_like_json_xml_or_hcl_is_that_or_an_error() {
+    let errors = [
+        ("{\"hosts\": [\"okta.com\" \"b.example\"]}", "m:1:22: expected comma"),
+        ("[\n  \"okta.com\",\n  okta.com\n]", "m:3:3: "),
+        ("{\"hosts\": [\"okta.com\"]}", "m:1:1: this JSON is no bypass list (known are the JSON of Zscaler"),
+        ("[{\"id\": 1, \"name\": \"okta.com\"}]", "m:1:1: this JSON is no bypass list"),
+        ("<config>\n  <shared>\n", "m:1:1: the root node was opened but never closed"),
+        ("<html><body><p>okta.com</p></body></html>", "m:1:"),
+        ("resource \"zia_url_categories\" \"okta\" {\n  urls = [\n", "m:2:11: "),
+        ("zia_url_categories okta {\n  urls = [\n", "m:2:11: "),
+        (
+            "resource \"aws_instance\" \"x\" {\n  ami = \"y\"\n}\n",
+            "m:1:1: no bypass rule was found in this file, which",
+        ),
+    ];
+    for (text, start) in errors {
+        let error = read(text).expect_err(text);
+        assert!(error.starts_with(start), "{text}: {error}");
+    }
+    let hosts = read("[\"okta.com\", \".b.example\"]").unwrap();
+    assert_eq!(hosts.entries.iter().map(Entry::pattern).collect::<Vec<_>>(), ["okta.com", ".b.example"]);
+    // An address, the words of Chrome's list and a table of TOML begin with the same signs.
+    assert_eq!(read("[2001:db8::1]:443\nokta.com\n").unwrap().format.name(), "list");
+    assert_eq!(read("<local>;okta.com\n").unwrap().format.name(), "chrome-bypass");
+    assert_eq!(read("[[rule]]\npattern = \"okta.com\"\naction = \"bypass\"\n").unwrap().format.name(), "policy-toml");
+}
+
+#[test]
+fn what_stands_around_an_entry_is_left_out_with_a_word() {
+    let list = read("a.example,\nb.example (443)\n  \"*.c.example\";\nd.example\n").unwrap();
+    let told: Vec<_> = list.entries.iter().map(|entry| format!("{} {}", entry.place(), entry.pattern())).collect();
+    assert_eq!(told, ["1:1 a.example", "2:1 b.example", "3:4 *.c.example", "4:1 d.example"]);
+    assert_eq!(list.format.name(), "list");
+    let aside: Vec<_> = list.aside.iter().map(|aside| format!("{} {}", aside.place, aside.what)).collect();
+    assert_eq!(aside, ["1:1 what stands around this entry (`…,`) is no part of it; so it is with 2 more"]);
+}
+
+#[test]
+fn a_log_is_no_list() {
+    let logs = [
+        "#Software: SGOS 7\n#Fields: date time cs-host\n2026-11-26 10:00:00 acme.okta.com\n",
+        "1700000000.123    456 192.0.2.7 TCP_TUNNEL/200 3900 CONNECT acme.okta.com:443 - HIER_DIRECT/198.51.100.1 -\n",
+        "192.0.2.7 - - [10/Oct/2026:13:55:36 +0000] \"CONNECT acme.okta.com:443 HTTP/1.1\" 200 2326\n",
+    ];
+    for log in logs {
+        let error = read(log).unwrap_err();
+        assert!(error.starts_with("m:1:1: this is a log of connections, and no list"), "{error}");
+    }
+}
+
+#[test]
+fn an_alias_in_yaml_is_told_what_it_was_meant_to_be() {
+    let error = read("ignore_hosts:\n  - *.okta.com\n").unwrap_err();
+    assert!(error.starts_with("m:2:") && error.contains("put the entry into quotes"), "{error}");
+}
+
+#[test]
+fn what_decides_and_is_not_read_makes_answers_less_sure() {
+    let squid = "acl pins ssl::server_name .okta.com\nacl more ssl::server_name_regex -i ^x\\.\n\
+                 ssl_bump splice pins\nssl_bump splice more\nssl_bump bump all\n";
+    let cloudflare =
+        r#"{"action": "off", "name": "p", "filters": ["http"], "traffic": "http.conn.hostname == \"a.okta.com\""}"#;
+    let matches =
+        r#"{"action": "off", "name": "q", "filters": ["http"], "traffic": "http.conn.hostname matches \"^x\""}"#;
+    let fortigate = "config firewall wildcard-fqdn custom\nedit a\nset wildcard-fqdn a.okta.com\nnext\nend\n\
+                     config firewall ssl-ssh-profile\nedit p\nconfig ssl-exempt\nedit 1\nset type wildcard-fqdn\n\
+                     set wildcard-fqdn a\nnext\nedit 2\nset type regex\nset regex ^x\nnext\nend\nnext\nend\n";
+    for text in [squid, &format!("[{cloudflare}, {matches}]"), fortigate] {
+        let list = read(text).unwrap();
+        let reading = list.under(None, Some(Action::Inspect));
+        let answer = |host: &str| reading.rehearse(&host.parse().unwrap());
+        // Whoever bypasses this host already changes nothing by bypassing it again.
+        assert_eq!(answer("a.okta.com").decision, Action::Bypass, "{}", list.format);
+        let assumed = |host: &str| answer(host).assumptions.iter().map(ToString::to_string).collect::<String>();
+        assert!(!assumed("a.okta.com").contains("set aside"), "{}", assumed("a.okta.com"));
+        let other = answer("x.example");
+        assert_eq!((other.decision, other.confidence), (Action::Inspect, Confidence::Low), "{}", list.format);
+        assert!(assumed("x.example").contains("what was set aside is for other hosts: "), "{}", assumed("x.example"));
     }
 }
 

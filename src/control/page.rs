@@ -154,7 +154,7 @@ fn rules(html: &mut String, policy: &Policy) -> fmt::Result {
             rule.action,
             rule.source,
             rule.hits(),
-            Escaped(rule.note.as_deref().unwrap_or_default()),
+            Escaped(rule.note().unwrap_or_default()),
         )?;
     }
     html.push_str("</tbody></table>\n");

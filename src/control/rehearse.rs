@@ -14,9 +14,10 @@ use super::policy::etag;
 use super::problem::{Problem, ProblemKind};
 use super::server::{Answer, Shared, aside};
 use crate::net::{Destination, Host};
+use crate::policy::formats::{Entry, Unread};
 use crate::policy::{
     Action, AskedSni, Checked, Customer, Dialect, Policy, Product, ProductError, Question, QuestionError, Reading,
-    Rehearsed, Written, check, generate_pac,
+    Rehearsed, check, generate_pac,
 };
 
 /// So many hosts can be asked about at once.
@@ -91,10 +92,11 @@ pub(super) async fn check_products(State(shared): State<Arc<Shared>>, Json(asked
         let list = sent(&policy, asked.patterns, asked.dialect, asked.default).unwrap_or_else(|| List {
             dialect: policy.dialect(),
             default: Some(policy.default_action()),
-            written: policy.written(),
+            entries: policy.entries(),
+            unread: policy.unread().to_vec(),
         });
-        let checked: Checked =
-            check(&list.written, list.dialect, list.default, &products, &customer).map_err(|error| refused(&error))?;
+        let checked: Checked = check(&list.entries, list.dialect, list.default, &list.unread, &products, &customer)
+            .map_err(|error| refused(&error))?;
         Ok(([(header::ETAG, etag(epoch))], axum::Json(checked)).into_response())
     })
     .await?
@@ -126,12 +128,14 @@ fn reachable(proxy: SocketAddr, headers: &HeaderMap) -> Destination {
 struct List {
     dialect: Dialect,
     default: Option<Action>,
-    written: Vec<Written>,
+    entries: Vec<Entry>,
+    /// What of a file decides about hosts, and could not be read.
+    unread: Vec<Unread>,
 }
 
 impl List {
     fn reading(&self) -> Reading {
-        Reading::of(self.dialect, self.default, self.written.iter().cloned())
+        Reading::of(self.dialect, self.default, &self.entries).with_unread(self.unread.clone())
     }
 }
 
@@ -142,12 +146,13 @@ fn sent(
     dialect: Option<Dialect>,
     default: Option<Action>,
 ) -> Option<List> {
-    let written = match patterns {
+    let unread = if patterns.is_none() { policy.unread().to_vec() } else { Vec::new() };
+    let entries = match patterns {
         None if dialect.is_none() && default.is_none() => return None,
-        None => policy.written(),
-        Some(patterns) => patterns.into_iter().map(|pattern| Written::new(pattern, Action::Bypass)).collect(),
+        None => policy.entries(),
+        Some(patterns) => patterns.into_iter().map(|pattern| Entry::typed(pattern, Action::Bypass)).collect(),
     };
-    Some(List { dialect: dialect.unwrap_or(policy.dialect()), default, written })
+    Some(List { dialect: dialect.unwrap_or(policy.dialect()), default, entries, unread })
 }
 
 fn unread(error: QuestionError) -> Problem {

@@ -21,7 +21,7 @@ pub enum PacError {
     #[error("the script was stopped: {0}")]
     Limit(PacLimit),
     /// There is no function `FindProxyForURL`.
-    #[error("{name} defines no function FindProxyForURL{}", .found.as_ref().map(|found| format!(" (its `{found}` has to be named so)")).unwrap_or_default())]
+    #[error("{name} defines no function FindProxyForURL{}", .found.as_deref().map(near).unwrap_or_default())]
     Missing {
         /// The name of the script.
         name: String,
@@ -66,5 +66,17 @@ impl fmt::Display for PacLimit {
             Self::Stack(bytes) => write!(f, "its calls are nested deeper than {} KiB of stack", bytes / 1024),
             Self::Time(time) => write!(f, "it runs longer than {} ms", time.as_millis()),
         }
+    }
+}
+
+/// What to do where a function has nearly the right name.
+fn near(name: &str) -> String {
+    match name {
+        "FindProxyForURLEx" => {
+            " (its `FindProxyForURLEx` is called by WinHTTP and WinINet of Windows alone; name it `FindProxyForURL` for \
+             every other client, such as Chrome and Firefox)"
+                .to_owned()
+        }
+        name => format!(" (its `{name}` has to be named so)"),
     }
 }

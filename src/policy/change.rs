@@ -124,10 +124,10 @@ fn add(layers: &mut Layers, spec: RuleSpec, at: Option<usize>) -> Result<Vec<Rul
     // a second one would decide nothing.
     let same = layers.dialect.parse(&spec.pattern).ok().and_then(|pattern| {
         let present: Vec<_> = layers.effective().collect();
-        let candidate = spec.clone().into_rule(present.first()?.id.clone(), pattern, Source::Live, None);
+        let candidate = spec.clone().into_rule(present.first()?.id.clone(), pattern, Source::Live);
         let equal = |rule: &Rule| {
             let live = rule.source == Source::Live && spec.id.is_none();
-            live && rule.decides_as(&candidate) && rule.note == candidate.note
+            live && rule.decides_as(&candidate) && rule.note() == candidate.note()
         };
         let reach = if let Some(at) = at {
             present.get(at - 1..at).unwrap_or_default()
@@ -167,7 +167,7 @@ fn replace(layers: &mut Layers, specs: Vec<RuleSpec>) -> Result<Vec<RuleView>, C
         let pattern = layers.dialect.parse(&spec.pattern)?;
         // A rule that was there before keeps its id and its count.
         let alike = old.iter().position(|rule| {
-            let candidate = spec.clone().into_rule(rule.id.clone(), pattern.clone(), Source::Live, None);
+            let candidate = spec.clone().into_rule(rule.id.clone(), pattern.clone(), Source::Live);
             spec.id.as_deref().is_none_or(|id| rule.id == *id) && rule.reads_as(&candidate)
         });
         let rule = match alike {

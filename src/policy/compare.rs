@@ -80,13 +80,14 @@ impl Treatment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::{Reading, Written};
+    use super::super::formats::Entry;
+    use super::super::reading::Reading;
     use super::*;
 
     #[test]
     fn ways_of_differing_are_told_once_with_their_entries() {
         let read = |dialect: &str| {
-            let list = [Written::new("*.okta.com", Action::Bypass).on_line(3)];
+            let list = [Entry::typed("*.okta.com", Action::Bypass).on_line(3)];
             Reading::of(dialect.parse().unwrap(), Some(Action::Inspect), list).policy
         };
         let contrasts = compare(&read("pan-os-exclusion"), &read("netskope-url-list"));

@@ -5,7 +5,7 @@
 //! ones are taken. Whether both lists treat hosts alike is not concluded from that: both policies decide the hosts
 //! that their entries are about ([`compare`]).
 
-use std::sync::Arc;
+use arcstr::Substr;
 
 use thiserror::Error;
 
@@ -193,7 +193,7 @@ const DEEPEST: u32 = 5;
 type Depths = u128;
 
 /// What a pattern covers, where that is a name and names at some depths below it.
-fn depths(matcher: &Matcher) -> Option<(Arc<str>, Depths)> {
+fn depths(matcher: &Matcher) -> Option<(Substr, Depths)> {
     let between = |fewest: u32, most: u32| (fewest..=most.min(127)).fold(0, |bits, depth| bits | (1 << depth));
     match matcher {
         Matcher::Exact(name) => Some((name.clone(), 1)),
@@ -228,7 +228,7 @@ fn depths(matcher: &Matcher) -> Option<(Arc<str>, Depths)> {
 }
 
 /// What a pattern is about: what its matcher says or, of the usual forms of expressions, what they say.
-fn meaning(dialect: Dialect, pattern: &Pattern) -> (Option<(Arc<str>, Depths)>, Vec<Ports>) {
+fn meaning(dialect: Dialect, pattern: &Pattern) -> (Option<(Substr, Depths)>, Vec<Ports>) {
     let single = |port| Ports::new(port, port).into_iter().collect::<Vec<_>>();
     if let (Matcher::Regex(expression), "mitmproxy") = (&pattern.matcher, dialect.name()) {
         let text = expression.0.as_str();

@@ -208,14 +208,15 @@ impl Decision {
     /// The decision of one rule.
     #[must_use]
     pub fn by_rule(rule: &Rule, subject: Option<Subject>, epoch: u64) -> Self {
-        let pattern = rule.pattern.text.clone();
+        // A copy: a record that outlives the policy must not keep the whole file of the rule alive.
+        let pattern: Arc<str> = rule.pattern.text().into();
         let reason = Reason::Rule { id: rule.id.clone(), pattern: pattern.clone(), subject: subject.clone() };
         let matched = MatchedRule {
             id: rule.id.clone(),
             pattern,
-            note: rule.note.clone(),
+            note: rule.shared_note().cloned(),
             source: rule.source,
-            line: rule.line,
+            line: rule.line(),
             hits: rule.hits.clone(),
         };
         let why = Why { reason, aside: None };

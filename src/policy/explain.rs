@@ -144,8 +144,8 @@ fn verdict(dialect: Dialect, rule: &Rule, view: &View<'_>, decided: Option<&Rule
         },
         (Bearing::NotBoth, Some(matches), Some(other)) => Verdict::NotBoth { matches, unmatched: other.subject() },
         (Bearing::Disabled, ..) => Verdict::Disabled,
-        (Bearing::OtherClient, ..) => Verdict::OtherClient(rule.clients.clone()),
-        (Bearing::OtherPort, ..) => Verdict::OtherPort { pattern: rule.pattern.port(), ports: rule.ports.clone() },
+        (Bearing::OtherClient, ..) => Verdict::OtherClient(rule.clients().to_vec()),
+        (Bearing::OtherPort, ..) => Verdict::OtherPort { pattern: rule.pattern.port(), ports: rule.ports().to_vec() },
         (Bearing::OtherName | Bearing::NotBoth, subject, _) => {
             let hint = named.and_then(|named| match &named.target {
                 Target::Name(name) => near_miss(dialect, &rule.pattern, name),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Action;
 use super::dialects::Dialect;
-use super::formats::{self, Format};
+use super::formats::{self, Entry, Format, Unread};
+use super::reading::Reader;
 use super::rule::{Rule, RuleId, Source};
 use crate::pac::PacScript;
 use crate::source::{Document, PlaceError};
@@ -18,6 +19,8 @@ pub(super) struct PolicyFile {
     pub(super) rules: Vec<Arc<Rule>>,
     /// A PAC script, which decides in place of rules.
     pub(super) script: Option<PacScript>,
+    /// What decides about hosts, and could not be read.
+    pub(super) unread: Vec<Unread>,
 }
 
 /// So many of the things that a file holds beside its rules are told.
@@ -27,7 +30,7 @@ impl PolicyFile {
     /// Reads the document; a dialect chosen elsewhere goes before the file's own. A policy in force has no holes, so an
     /// entry that its product refuses is a mistake here.
     pub(super) fn read(document: &Document, chosen: Option<Dialect>) -> Result<Self, PlaceError> {
-        let list = formats::read(document, None)?;
+        let mut list = formats::read(document, None)?;
         let reads = list.dialect_or(chosen);
         if let Some(other) = chosen.filter(|chosen| *chosen != reads) {
             let help = Some("leave the dialect out".to_owned());
@@ -39,16 +42,19 @@ impl PolicyFile {
         if let Some(more) = list.aside.len().checked_sub(SHOWN).filter(|more| *more > 0) {
             tracing::warn!("set aside {more} more things that are no bypass rules");
         }
+        if chosen.is_some() {
+            list.entries = list.entries.into_iter().map(Entry::without_dialect).collect();
+        }
         let mut rules = Vec::with_capacity(list.entries.len());
+        let mut reader = Reader::new(reads);
         for entry in &list.entries {
-            let own = if chosen.is_some() { reads } else { entry.dialect().unwrap_or(reads) };
-            let pattern = own.parse(entry.pattern()).map_err(|error| list.pattern_error(entry, &error))?;
+            let pattern = reader.read(entry).map_err(|error| list.pattern_error(entry, &error))?;
             // Only in a policy.toml is the name of an entry its id.
             let named = entry.name().filter(|_| list.format == Format::POLICY_TOML);
             let id = named.and_then(|name| RuleId::chosen(name).ok()).unwrap_or(RuleId::UNNUMBERED);
             rules.push(Arc::new(Rule::of_entry(id, pattern, entry, Source::File)));
         }
-        Ok(Self { dialect: list.dialect, default: list.default, rules, script: list.script })
+        Ok(Self { dialect: list.dialect, default: list.default, rules, script: list.script, unread: list.unread })
     }
 }
 
@@ -87,13 +93,13 @@ id      = "apex"
         )
         .unwrap();
         assert_eq!((file.dialect, file.default), (Some(Dialect::MIDDLEBOX), Some(Action::Block)));
-        assert_eq!(file.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [Some(6), Some(11)]);
-        assert_eq!(file.rules[0].note.as_deref(), Some("Okta Verify pins its certificates"));
+        assert_eq!(file.rules.iter().map(|rule| rule.line()).collect::<Vec<_>>(), [Some(6), Some(11)]);
+        assert_eq!(file.rules[0].note(), Some("Okta Verify pins its certificates"));
         let apex = &file.rules[1];
         assert_eq!((file.rules[0].id.clone(), apex.id.to_string()), (RuleId::UNNUMBERED, "apex".to_owned()));
         assert!(!apex.enabled);
-        assert_eq!(serde_json::to_value(&apex.ports).unwrap(), serde_json::json!([443, "8000-8999"]));
-        assert_eq!(serde_json::to_value(&apex.clients).unwrap(), serde_json::json!(["10.0.0.0/8", "::1"]));
+        assert_eq!(serde_json::to_value(apex.ports()).unwrap(), serde_json::json!([443, "8000-8999"]));
+        assert_eq!(serde_json::to_value(apex.clients()).unwrap(), serde_json::json!(["10.0.0.0/8", "::1"]));
     }
 
     #[test]

@@ -213,11 +213,12 @@ impl<K: Hash + Eq> Shares<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::{Reading, Written};
+    use super::super::formats::Entry;
+    use super::super::reading::Reading;
     use super::*;
 
     fn policy(list: &[&str]) -> Policy {
-        let list = (1..).zip(list).map(|(line, entry)| Written::new(*entry, Action::Bypass).on_line(line));
+        let list = (1..).zip(list).map(|(line, entry)| Entry::typed(*entry, Action::Bypass).on_line(line));
         Reading::of(super::super::Dialect::MIDDLEBOX, None, list).policy
     }
 

@@ -1,9 +1,16 @@
 //! The index over the rules: a decision looks at the few that can match, however many there are.
+//!
+//! It holds no names of its own. A rule is found by the hash of its name, and whoever asks compares the rule itself, so
+//! that two names with one hash cost a comparison and nothing else.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::num::NonZeroU32;
 
+use arcstr::Substr;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use ipnet::IpNet;
 
 use super::matcher::{Matcher, Token};
@@ -13,15 +20,37 @@ use super::pattern::Pattern;
 #[derive(Debug, Default)]
 pub(super) struct Index {
     any: Vec<u32>,
-    exact: HashMap<Arc<str>, Vec<u32>>,
-    below: HashMap<Arc<str>, Vec<u32>>,
+    exact: Names,
+    below: Names,
     ends: Ends,
-    labels: HashMap<Arc<str>, Vec<u32>>,
+    labels: Names,
     networks: HashMap<IpNet, Vec<u32>>,
     prefixes_v4: Vec<u8>,
     prefixes_v6: Vec<u8>,
     /// What has to be tried one by one.
     others: Vec<u32>,
+}
+
+/// Ranks by the hash of a name.
+#[derive(Debug, Default)]
+struct Names {
+    hasher: DefaultHashBuilder,
+    heads: HashTable<Head>,
+    postings: Vec<Posting>,
+}
+
+/// The chain of the postings of one name.
+#[derive(Debug)]
+struct Head {
+    hash: u64,
+    first: u32,
+    last: u32,
+}
+
+#[derive(Debug)]
+struct Posting {
+    rank: u32,
+    next: Option<NonZeroU32>,
 }
 
 /// Ends of names, sorted by their reversed bytes, so that all ends of one name lie on one chain.
@@ -32,44 +61,44 @@ struct Ends {
 
 #[derive(Debug)]
 struct End {
-    reversed: Box<[u8]>,
-    ranks: Vec<u32>,
-    /// The longest other end that is an end of this one.
-    shorter: Option<usize>,
+    text: Substr,
+    rank: u32,
+    /// Another one that is an end of this one: one of the same text, else of the longest shorter text.
+    shorter: Option<u32>,
 }
 
 impl Index {
-    /// Indexes patterns in the order in which their rules count: by what they match, and by what they may match.
+    /// Indexes patterns in the order in which their rules count: by what they match, and by what they may match unless
+    /// that is every host ([`Policy::everywhere`](super::Policy)).
     pub(super) fn new<'a>(patterns: impl IntoIterator<Item = (u32, &'a Pattern)>) -> Self {
         let mut index = Self::default();
-        let mut ends: HashMap<Vec<u8>, Vec<u32>> = HashMap::new();
         for (rank, pattern) in patterns {
-            index.insert(rank, &pattern.matcher, &mut ends);
-            for doubt in pattern.doubts() {
-                index.insert(rank, &doubt.covers, &mut ends);
+            index.insert(rank, &pattern.matcher);
+            for doubt in pattern.doubts().iter().filter(|doubt| doubt.is_about_misses() && !doubt.is_about_every_host())
+            {
+                index.insert(rank, &pattern.covered_by(doubt));
             }
         }
-        index.ends = Ends::new(ends);
+        index.ends.sort();
         index
     }
 
-    fn insert(&mut self, rank: u32, matcher: &Matcher, ends: &mut HashMap<Vec<u8>, Vec<u32>>) {
-        let mut end = |text: &str| push(ends.entry(text.bytes().rev().collect()).or_default(), rank);
+    fn insert(&mut self, rank: u32, matcher: &Matcher) {
         match matcher {
             Matcher::Any => push(&mut self.any, rank),
-            Matcher::Below(name) => push(self.below.entry(name.clone()).or_default(), rank),
+            Matcher::Below(name) => self.below.insert(name, rank),
             Matcher::Deeper { name, fewest, most } => {
                 if *fewest == 0 {
-                    push(self.exact.entry(name.clone()).or_default(), rank);
+                    self.exact.insert(name, rank);
                 }
                 if *most > 0 {
-                    push(self.below.entry(name.clone()).or_default(), rank);
+                    self.below.insert(name, rank);
                 }
             }
-            Matcher::Ends(text) if !text.is_empty() => end(text),
-            Matcher::Exact(name) => push(self.exact.entry(name.clone()).or_default(), rank),
-            Matcher::Glob(form) => match form.rsplit('*').next() {
-                Some(tail) if !tail.is_empty() => end(tail),
+            Matcher::Ends(text) if !text.is_empty() => self.ends.add(text.clone(), rank),
+            Matcher::Exact(name) => self.exact.insert(name, rank),
+            Matcher::Glob(form) => match form.rfind('*').map_or(0, |star| star + 1) {
+                tail if tail < form.len() => self.ends.add(form.substr(tail..), rank),
                 _ => push(&mut self.others, rank),
             },
             Matcher::Network(network) => {
@@ -88,14 +117,14 @@ impl Index {
                     Token::Many | Token::One | Token::Rest => None,
                 };
                 // The longest label is as a rule the rarest.
-                match tokens.iter().filter_map(label).max_by_key(|label| label.len()) {
-                    Some(label) => push(self.labels.entry(label).or_default(), rank),
+                match tokens.iter().filter_map(label).max_by_key(Substr::len) {
+                    Some(label) => self.labels.insert(&label, rank),
                     None => push(&mut self.others, rank),
                 }
             }
             Matcher::Within(name) => {
-                push(self.exact.entry(name.clone()).or_default(), rank);
-                push(self.below.entry(name.clone()).or_default(), rank);
+                self.exact.insert(name, rank);
+                self.below.insert(name, rank);
             }
         }
     }
@@ -108,47 +137,34 @@ impl Index {
         address: Option<IpAddr>,
         mut accept: impl FnMut(u32) -> bool,
     ) -> Option<u32> {
-        let mut best: Option<u32> = None;
-        let mut look = |ranks: Option<&Vec<u32>>| {
-            for &rank in ranks.into_iter().flatten() {
-                if best.is_some_and(|best| rank >= best) {
-                    break;
-                }
-                if accept(rank) {
-                    best = Some(rank);
-                    break;
-                }
-            }
-        };
+        let mut search = Search { best: None, accept: &mut accept };
         for name in names {
-            look(self.exact.get(name));
+            search.look(self.exact.of(name));
             if !self.below.is_empty() {
                 for (dot, _) in name.rmatch_indices('.') {
-                    look(self.below.get(&name[dot + 1..]));
+                    search.look(self.below.of(&name[dot + 1..]));
                 }
             }
             if !self.labels.is_empty() {
                 for label in name.split('.') {
-                    look(self.labels.get(label));
+                    search.look(self.labels.of(label));
                 }
             }
-            if !self.ends.sorted.is_empty() {
-                for ranks in self.ends.of(name) {
-                    look(Some(ranks));
-                }
+            for rank in self.ends.of(name) {
+                search.look([rank]);
             }
         }
         if let Some(address) = address.map(|address| address.to_canonical()) {
             let prefixes = if address.is_ipv4() { &self.prefixes_v4 } else { &self.prefixes_v6 };
             for &prefix in prefixes {
                 if let Ok(net) = IpNet::new(address, prefix) {
-                    look(self.networks.get(&net.trunc()));
+                    search.look(self.networks.get(&net.trunc()).into_iter().flatten().copied());
                 }
             }
         }
-        look(Some(&self.others));
-        look(Some(&self.any));
-        best
+        search.look(self.others.iter().copied());
+        search.look(self.any.iter().copied());
+        search.best
     }
 
     /// Whether some rule is compared with addresses.
@@ -157,31 +173,88 @@ impl Index {
     }
 }
 
+/// A search for the lowest rank that is accepted.
+struct Search<F> {
+    best: Option<u32>,
+    accept: F,
+}
+
+impl<F: FnMut(u32) -> bool> Search<F> {
+    /// Looks at ranks in ascending order, as far as they can be better than what was found.
+    fn look(&mut self, ranks: impl IntoIterator<Item = u32>) {
+        let best = self.best.unwrap_or(u32::MAX);
+        let accept = &mut self.accept;
+        let found = ranks.into_iter().take_while(|rank| *rank < best).find(|rank| accept(*rank));
+        self.best = found.or(self.best);
+    }
+}
+
+impl Names {
+    fn insert(&mut self, name: &str, rank: u32) {
+        let hash = self.hasher.hash_one(name);
+        let new = u32::try_from(self.postings.len()).expect("a rule has at most two names, and a list 64 MiB");
+        match self.heads.entry(hash, |head| head.hash == hash, |head| head.hash) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Head { hash, first: new, last: new });
+            }
+            Entry::Occupied(mut occupied) => {
+                let head = occupied.get_mut();
+                let last = &mut self.postings[head.last as usize];
+                if last.rank == rank {
+                    return;
+                }
+                last.next = NonZeroU32::new(new);
+                head.last = new;
+            }
+        }
+        self.postings.push(Posting { rank, next: None });
+    }
+
+    /// The ranks of a name, in ascending order.
+    fn of(&self, name: &str) -> impl Iterator<Item = u32> {
+        let hash = self.hasher.hash_one(name);
+        let first = self.heads.find(hash, |head| head.hash == hash).map(|head| head.first);
+        let posting = |at: u32| &self.postings[at as usize];
+        let next = move |last: &&Posting| last.next.map(|next| posting(next.get()));
+        std::iter::successors(first.map(posting), next).map(|posting| posting.rank)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.postings.is_empty()
+    }
+}
+
 impl Ends {
-    fn new(ends: HashMap<Vec<u8>, Vec<u32>>) -> Self {
-        let end = |(reversed, ranks): (Vec<u8>, _)| End { reversed: reversed.into(), ranks, shorter: None };
-        let mut sorted: Vec<End> = ends.into_iter().map(end).collect();
-        sorted.sort_unstable_by(|one, other| one.reversed.cmp(&other.reversed));
-        let mut chain: Vec<usize> = Vec::new();
-        for at in 0..sorted.len() {
-            while chain.last().is_some_and(|last| !sorted[at].reversed.starts_with(&sorted[*last].reversed)) {
+    fn add(&mut self, text: Substr, rank: u32) {
+        self.sorted.push(End { text, rank, shorter: None });
+    }
+
+    /// Puts the ends into their order, once all are there.
+    fn sort(&mut self) {
+        // The lowest rank of a text comes last, where a search meets it first.
+        self.sorted.sort_unstable_by(|one, other| {
+            let order = one.text.bytes().rev().cmp(other.text.bytes().rev());
+            order.then_with(|| other.rank.cmp(&one.rank))
+        });
+        self.sorted.dedup_by(|one, other| one.rank == other.rank && one.text == other.text);
+        let mut chain: Vec<u32> = Vec::new();
+        for (at, here) in (0..self.sorted.len()).zip(0u32..) {
+            while chain.last().is_some_and(|last| !self.sorted[at].text.ends_with(&*self.sorted[*last as usize].text)) {
                 chain.pop();
             }
-            sorted[at].shorter = chain.last().copied();
-            chain.push(at);
+            self.sorted[at].shorter = chain.last().copied();
+            chain.push(here);
         }
-        Self { sorted }
     }
 
     /// The ranks of all ends of a name, the longest first.
-    fn of(&self, name: &str) -> impl Iterator<Item = &Vec<u32>> {
-        let reversed: Vec<u8> = name.bytes().rev().collect();
+    fn of(&self, name: &str) -> impl Iterator<Item = u32> {
         // All ends of the name come before it, and whatever lies between such an end and the name has that end too.
-        let before = self.sorted.partition_point(|end| *end.reversed <= *reversed);
-        std::iter::successors(before.checked_sub(1), |at| self.sorted[*at].shorter)
-            .map(|at| &self.sorted[at])
-            .filter(move |end| reversed.starts_with(&end.reversed))
-            .map(|end| &end.ranks)
+        let before = self.sorted.partition_point(|end| end.text.bytes().rev().le(name.bytes().rev()));
+        let end = |at: usize| &self.sorted[at];
+        std::iter::successors(before.checked_sub(1).map(end), move |last| last.shorter.map(|at| end(at as usize)))
+            .filter(move |end| name.ends_with(&*end.text))
+            .map(|end| end.rank)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::condition::{Network, Ports};
 use super::dialects::Dialect;
 use super::file::PolicyFile;
+use super::formats::Unread;
 use super::matcher::Matcher;
 use super::pattern::{PatternError, PatternPorts};
 use super::rule::{Rule, RuleId, RuleIdError, RuleSpec, Source};
@@ -30,6 +31,8 @@ pub(super) struct Layers {
     pub(super) names: Arc<NamesByAddress>,
     /// The PAC script that the file is.
     pub(super) script: Option<PacScript>,
+    /// What of the file decides about hosts, and could not be read.
+    pub(super) unread: Vec<Unread>,
 }
 
 /// One rule with what was done to it while running.
@@ -63,8 +66,8 @@ impl Likeness {
             matcher: rule.pattern.matcher.clone(),
             ports_of_pattern: rule.pattern.ports,
             action: rule.action,
-            ports: rule.ports.clone(),
-            clients: rule.clients.clone(),
+            ports: rule.ports().to_vec(),
+            clients: rule.clients().to_vec(),
         }
     }
 }
@@ -113,6 +116,7 @@ impl Layers {
             next_id: 1,
             names: Arc::default(),
             script: None,
+            unread: Vec::new(),
         }
     }
 
@@ -138,7 +142,8 @@ impl Layers {
         let policy = Policy::compile(epoch, self.dialect, self.default(), self.effective().cloned().collect());
         let chosen = self.live_default.or(self.chosen_default).or(self.file_default);
         let policy = policy.with_default_assumed(chosen.is_none());
-        Policy { names: Arc::clone(&self.names), script: self.script.clone(), ..policy }
+        let (names, script, unread) = (Arc::clone(&self.names), self.script.clone(), self.unread.clone());
+        Policy { names, script, unread, ..policy }
     }
 
     /// Builds a rule of the live layer or the command line.
@@ -154,7 +159,7 @@ impl Layers {
             }
             None => self.give_id(),
         };
-        Ok(spec.into_rule(id, pattern, source, None))
+        Ok(spec.into_rule(id, pattern, source))
     }
 
     fn give_id(&mut self) -> RuleId {
@@ -195,6 +200,7 @@ impl Layers {
         }
         self.file_default = file.default;
         self.script = file.script;
+        self.unread = file.unread;
 
         let old = std::mem::take(&mut self.entries);
         let mut known: HashMap<Likeness, VecDeque<&Entry>> = HashMap::new();
@@ -242,6 +248,10 @@ impl Layers {
 /// Puts the floating rules among the others: those that stood above everything stay there, any other one stays before
 /// the rule that followed it, or the next one after that which is still there.
 fn place(old: &[Entry], base: Vec<Entry>, mut floating: HashMap<RuleId, Entry>) -> Vec<Entry> {
+    // A long list is read without a place for each of its rules.
+    if !old.iter().any(|entry| entry.floating) {
+        return base;
+    }
     let places: HashMap<RuleId, usize> = base.iter().zip(1..).map(|(entry, at)| (entry.rule.id.clone(), at)).collect();
     // slots[0] is above everything, slots[n] before the n-th rule, the last one at the end.
     let mut slots: Vec<Vec<Entry>> = Vec::new();

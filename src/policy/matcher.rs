@@ -5,31 +5,33 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arcstr::Substr;
 use regex::Regex;
 
 use super::condition::Network;
 
-/// What a pattern is compared with. A shape is one lookup in the index wherever that can be; names are lower-case.
+/// What a pattern is compared with. A shape is one lookup in the index wherever that can be; names are lower-case, and
+/// pieces of the text of their pattern where they stand in it like that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Matcher {
     /// Every host.
     Any,
     /// Every name below this one, at any depth.
-    Below(Arc<str>),
+    Below(Substr),
     /// Every name that has so many labels in front of this one; 0 is the name itself.
-    Deeper { name: Arc<str>, fewest: u8, most: u8 },
+    Deeper { name: Substr, fewest: u8, most: u8 },
     /// Every name that ends in this text, wherever its labels begin.
-    Ends(Arc<str>),
+    Ends(Substr),
     /// This name alone.
-    Exact(Arc<str>),
+    Exact(Substr),
     /// Every name of this form, where `*` is any text.
-    Glob(Arc<str>),
+    Glob(Substr),
     /// The names and addresses of the machine itself.
     Loopback,
     /// Addresses.
     Network(Network),
     /// Nothing. The text keeps two of them apart.
-    Never(Arc<str>),
+    Never(Substr),
     /// Names without a dot.
     Plain,
     /// Every name in which the expression is found.
@@ -37,14 +39,14 @@ pub(super) enum Matcher {
     /// Names by their labels.
     Tokens(Arc<[Token]>),
     /// This name and every name below it.
-    Within(Arc<str>),
+    Within(Substr),
 }
 
 /// One part of a pattern that is compared label by label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Token {
     /// This label.
-    Label(Arc<str>),
+    Label(Substr),
     /// One label or more.
     Many,
     /// One label.
@@ -53,11 +55,48 @@ pub(super) enum Token {
     Rest,
 }
 
-/// A regular expression; two are equal where their texts are.
+/// A regular expression; two are equal where their texts are. It stands apart so that other shapes stay small.
 #[derive(Clone, Debug)]
-pub(super) struct Expression(pub(super) Regex);
+pub(super) struct Expression(pub(super) Arc<Regex>);
 
 impl Matcher {
+    /// The same matcher, with its name as a piece of the text that it was read from.
+    pub(super) fn within(mut self, text: &Substr) -> Self {
+        if let Some(name) = self.name_mut()
+            && let Some(at) = text.rfind(name.as_str())
+        {
+            *name = text.substr(at..at + name.len());
+        }
+        self
+    }
+
+    /// The one name, or text, that it is about.
+    pub(super) fn name(&self) -> Option<&Substr> {
+        match self {
+            Self::Below(name)
+            | Self::Deeper { name, .. }
+            | Self::Ends(name)
+            | Self::Exact(name)
+            | Self::Glob(name)
+            | Self::Never(name)
+            | Self::Within(name) => Some(name),
+            Self::Any | Self::Loopback | Self::Network(_) | Self::Plain | Self::Regex(_) | Self::Tokens(_) => None,
+        }
+    }
+
+    fn name_mut(&mut self) -> Option<&mut Substr> {
+        match self {
+            Self::Below(name)
+            | Self::Deeper { name, .. }
+            | Self::Ends(name)
+            | Self::Exact(name)
+            | Self::Glob(name)
+            | Self::Never(name)
+            | Self::Within(name) => Some(name),
+            Self::Any | Self::Loopback | Self::Network(_) | Self::Plain | Self::Regex(_) | Self::Tokens(_) => None,
+        }
+    }
+
     /// Whether it covers a name that its dialect has normalised.
     pub(super) fn matches_name(&self, name: &str) -> bool {
         match self {

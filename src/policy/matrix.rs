@@ -90,8 +90,7 @@ fn look(dialect: Dialect, pattern: &str, host: &str, port: u16) -> (Cell, Vec<As
             return (cell, Vec::new());
         }
     };
-    let rule =
-        RuleSpec::new(pattern, Action::Bypass).into_rule(RuleId::numbered(1), compiled, Source::CommandLine, None);
+    let rule = RuleSpec::new(pattern, Action::Bypass).into_rule(RuleId::numbered(1), compiled, Source::CommandLine);
     let policy = Policy::compile(1, dialect, Action::Inspect, vec![rule.into()]);
     let subjects =
         Subjects { connect_host: Some(host), port, sni: Sni::NotYet, address: None, certificate: None, client: None };

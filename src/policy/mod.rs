@@ -57,7 +57,7 @@ pub use pac::{GenerateError, GeneratedPac, LeftOut, NotInPac, generate as genera
 pub use pattern::{Pattern, PatternError, PatternProblem, PatternWarning};
 pub use product::{Customer, Needs, OrgDomains, Part, Product, ProductError, ProductHost, Requirement};
 pub use question::{AskedSni, Question, QuestionError};
-pub use reading::{Reading, Rejected, Written};
+pub use reading::{Reading, Rejected};
 pub use rehearsal::{Confidence, Deciding, Other, Rehearsed};
 pub use rule::{PolicyView, Rule, RuleId, RuleIdError, RuleSpec, RuleView, Source};
 pub use standing::{Assumption, Standing};
@@ -66,6 +66,7 @@ pub use traffic::{Traffic, TrafficError, TrafficFormat};
 pub use watch::{ReloadEvent, Watcher, watch};
 pub use witness::{Difference, differences, witnesses};
 
+use formats::Unread;
 use index::Index;
 use matcher::Matcher;
 
@@ -83,6 +84,8 @@ pub struct Policy {
     /// The rules' places in the order in which they count.
     ranks: Vec<u32>,
     index: Index,
+    /// Doubts that are about every host, which no index leads to.
+    everywhere: Vec<Everywhere>,
     /// Whether the rules ask for different things, so that their order matters.
     mixed: bool,
     /// Whether some rule can match a host at all.
@@ -91,7 +94,38 @@ pub struct Policy {
     names: Arc<NamesByAddress>,
     /// A PAC script, which decides in place of the rules where the dialect is PAC.
     script: Option<PacScript>,
+    /// What decides about hosts, and could not be read.
+    unread: Vec<Unread>,
     epoch: u64,
+}
+
+/// A doubt about every host that many rules share.
+#[derive(Debug)]
+struct Everywhere {
+    assumption: Assumption,
+    /// What these rules do.
+    action: Action,
+    /// Their ranks, the lowest first.
+    ranks: Vec<u32>,
+}
+
+impl Everywhere {
+    fn of<'r>(rules: impl Iterator<Item = (u32, &'r Rule)>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for (rank, rule) in rules {
+            let doubts = rule.pattern.doubts().iter();
+            for doubt in doubts.filter(|doubt| doubt.is_about_misses() && doubt.is_about_every_host()) {
+                let is_it = |known: &&mut Self| known.action == rule.action && known.assumption == doubt.assumption;
+                match all.iter_mut().find(is_it) {
+                    Some(known) => known.ranks.push(rank),
+                    None => {
+                        all.push(Self { assumption: doubt.assumption.clone(), action: rule.action, ranks: vec![rank] });
+                    }
+                }
+            }
+        }
+        all
+    }
 }
 
 /// Names by the addresses that they are known to have.
@@ -124,12 +158,27 @@ impl Policy {
             Order::MostSpecific => ranks.sort_by_key(|at| std::cmp::Reverse(rule(at).pattern.matcher.specificity())),
         }
         let index = Index::new((0u32..).zip(&ranks).map(|(rank, at)| (rank, &rule(at).pattern)));
+        let everywhere = Everywhere::of((0u32..).zip(&ranks).map(|(rank, at)| (rank, &**rule(at))));
         let mixed = rules.iter().any(|rule| rule.action != rules[0].action);
         let can_match =
             |pattern: &Pattern| !matches!(pattern.matcher, Matcher::Never(_)) || !pattern.doubts().is_empty();
         let live = rules.iter().any(|rule| can_match(&rule.pattern));
         let names = Arc::default();
-        Self { dialect, default, default_assumed: false, rules, ranks, index, mixed, live, names, script: None, epoch }
+        Self {
+            dialect,
+            default,
+            default_assumed: false,
+            rules,
+            ranks,
+            index,
+            everywhere,
+            mixed,
+            live,
+            names,
+            script: None,
+            unread: Vec::new(),
+            epoch,
+        }
     }
 
     /// Decides with what is known, or says what it needs to know.
@@ -236,6 +285,12 @@ impl Policy {
         };
         let open = self.default_assumed && standing > Standing::Established;
         open.then(|| Assumption::new(standing, assumed))
+    }
+
+    /// What of its file decides about hosts, and could not be read.
+    #[must_use]
+    pub fn unread(&self) -> &[Unread] {
+        &self.unread
     }
 
     fn is_live(&self) -> bool {

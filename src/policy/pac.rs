@@ -144,7 +144,7 @@ pub fn generate(policy: &Policy, proxy: &Destination) -> Result<GeneratedPac, Ge
     let mut left_out = Vec::new();
     let mut body = String::new();
     for rule in policy.rules().iter().filter(|rule| rule.enabled) {
-        if !rule.clients.is_empty() {
+        if !rule.clients().is_empty() {
             left_out.push(LeftOut {
                 rule: rule.id.clone(),
                 pattern: rule.pattern.canonical(),
@@ -162,7 +162,7 @@ pub fn generate(policy: &Policy, proxy: &Destination) -> Result<GeneratedPac, Ge
     }
     let mut text = head(policy, proxy, &left_out);
     let _ = write!(text, "var PROXY = \"PROXY {proxy}\";\n{OPENING}  host = unmapped(host);\n{LOOPBACK}");
-    let has_ports = policy.rules().iter().any(|rule| rule.pattern.port().is_some() || !rule.ports.is_empty());
+    let has_ports = policy.rules().iter().any(|rule| rule.pattern.port().is_some() || !rule.ports().is_empty());
     if has_ports {
         text.push_str("  var port = portOf(url);\n");
     }
@@ -213,7 +213,7 @@ fn condition(rule: &Rule) -> String {
         | Matcher::Tokens(_) => vec!["false".to_owned()],
     };
     let port = rule.pattern.port().map(|port| format!("port === {port}"));
-    let ports = rule.ports.iter().copied().map(in_ports).collect();
+    let ports = rule.ports().iter().copied().map(in_ports).collect();
     let all = [host, port.into_iter().collect(), ports].into_iter().filter(|any: &Vec<_>| !any.is_empty());
     let mut all: Vec<_> = all.map(|any| any.join(" || ")).collect();
     if all.len() > 1 {

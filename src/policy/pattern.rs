@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arcstr::Substr;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -13,10 +14,11 @@ use super::matcher::Matcher;
 use super::standing::{Assumption, Standing};
 use crate::net::{Destination, Host};
 
-/// A pattern that a dialect has read once and that is compared many times.
+/// A pattern that a dialect has read once and that is compared many times. A list may have a million of them, so that
+/// what is in its file already is not copied out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    pub(super) text: Arc<str>,
+    pub(super) text: Substr,
     pub(super) matcher: Matcher,
     pub(super) ports: PatternPorts,
     pub(super) remarks: Option<Arc<Remarks>>,
@@ -44,9 +46,36 @@ pub(super) struct Remarks {
 /// A set of subjects for which it is not established whether the pattern covers them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
-    pub(super) covers: Matcher,
+    pub(super) covers: Covers,
     pub(super) side: Side,
     pub(super) assumption: Assumption,
+}
+
+impl Doubt {
+    /// Whether a rule may match what it does not seem to. Any other doubt is met where the rule itself is.
+    pub(super) fn is_about_misses(&self) -> bool {
+        self.side != Side::Match
+    }
+
+    pub(super) fn is_about_every_host(&self) -> bool {
+        matches!(self.covers, Covers::Of(Matcher::Any))
+    }
+}
+
+/// What a doubt is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Covers {
+    /// The names that have so many labels in front of the name of the pattern's own shape; 0 is the name itself. As
+    /// no name is said, all patterns of one form have the same doubt, and share it.
+    Depths { fewest: u8, most: u8 },
+    /// What has this shape.
+    Of(Matcher),
+}
+
+impl From<Matcher> for Covers {
+    fn from(matcher: Matcher) -> Self {
+        Self::Of(matcher)
+    }
 }
 
 /// Which answer is doubtful.
@@ -151,6 +180,11 @@ impl Pattern {
         &self.text
     }
 
+    /// The same pattern, as a piece of the text that it was read from.
+    pub(super) fn within(self, text: &Substr) -> Self {
+        Self { text: text.clone(), matcher: self.matcher.within(text), ..self }
+    }
+
     /// The port that it is bound to.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -168,6 +202,17 @@ impl Pattern {
 
     pub(super) fn doubts(&self) -> &[Doubt] {
         self.remarks.as_ref().map_or(&[], |remarks| &remarks.doubts)
+    }
+
+    /// What one of its doubts is about.
+    pub(super) fn covered_by(&self, doubt: &Doubt) -> Matcher {
+        match (&doubt.covers, self.matcher.name()) {
+            (Covers::Of(matcher), _) => matcher.clone(),
+            (Covers::Depths { fewest, most }, Some(name)) => {
+                Matcher::Deeper { name: name.clone(), fewest: *fewest, most: *most }
+            }
+            (Covers::Depths { .. }, None) => Matcher::Any,
+        }
     }
 
     pub(super) fn subtracts(&self) -> bool {

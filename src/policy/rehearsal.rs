@@ -198,11 +198,11 @@ impl Other {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::Written;
+    use super::super::formats::Entry;
     use super::*;
 
     fn reading(dialect: &str, list: &[&str]) -> Reading {
-        let list = (1..).zip(list).map(|(line, entry)| Written::new(*entry, Action::Bypass).on_line(line));
+        let list = (1..).zip(list).map(|(line, entry)| Entry::typed(*entry, Action::Bypass).on_line(line));
         Reading::of(dialect.parse().unwrap(), None, list)
     }
 
@@ -236,7 +236,7 @@ mod tests {
     fn a_default_that_nobody_chose_is_as_sure_as_what_is_known_of_it() {
         let answer = rehearse("pan-os-exclusion", &["*.okta.com"], "a.example");
         assert_eq!((answer.decision, answer.confidence), (Action::Inspect, Confidence::Low));
-        let own = Reading::of("pan-os-exclusion".parse().unwrap(), Some(Action::Inspect), []);
+        let own = Reading::of("pan-os-exclusion".parse().unwrap(), Some(Action::Inspect), [] as [Entry; 0]);
         let answer = own.rehearse(&"a.example".parse().unwrap());
         assert_eq!((answer.decision, answer.confidence), (Action::Inspect, Confidence::High));
     }

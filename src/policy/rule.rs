@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
@@ -86,22 +87,25 @@ pub struct Rule {
     pub action: Action,
     /// Whether it counts.
     pub enabled: bool,
-    /// The ports it is for; none means all.
-    pub ports: Vec<Ports>,
-    /// The clients it is for; none means all.
-    pub clients: Vec<Network>,
-    /// What it is there for.
-    pub note: Option<Arc<str>>,
     /// Where it comes from.
     pub source: Source,
-    /// Its line in the policy file, from 1.
-    pub line: Option<usize>,
+    pub(super) line: Option<NonZeroU32>,
+    pub(super) more: Option<Box<More>>,
     pub(super) hits: Hits,
 }
 
-/// How many connections a rule has decided; shared by all policies that the rule was part of.
+/// What few rules have, kept apart so that the others stay small.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hits(Arc<AtomicU64>);
+pub(super) struct More {
+    ports: Vec<Ports>,
+    clients: Vec<Network>,
+    note: Option<Arc<str>>,
+}
+
+/// How many connections a rule has decided; shared by all policies that the rule was part of. Made when it is first
+/// counted or shared: most rules of a long list are never hit.
+#[derive(Debug, Default)]
+pub(super) struct Hits(OnceLock<Arc<AtomicU64>>);
 
 /// One rule as the control API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -157,10 +161,10 @@ impl RuleSpec {
         }
     }
 
-    pub(super) fn into_rule(self, id: RuleId, pattern: Pattern, source: Source, line: Option<usize>) -> Rule {
+    pub(super) fn into_rule(self, id: RuleId, pattern: Pattern, source: Source) -> Rule {
         let Self { pattern: _, action, enabled, ports, clients, note, id: _ } = self;
-        let note = note.map(Into::into);
-        Rule { id, pattern, action, enabled, ports, clients, note, source, line, hits: Hits::default() }
+        let more = More::boxed(ports, clients, note.map(Into::into));
+        Rule { id, pattern, action, enabled, source, line: None, more, hits: Hits::default() }
     }
 }
 
@@ -176,22 +180,21 @@ impl Rule {
             pattern,
             action: entry.action(),
             enabled: entry.enabled(),
-            ports: entry.ports().to_vec(),
-            clients: entry.clients().to_vec(),
-            note: entry.note().map(Into::into),
             source,
-            line: Some(entry.place().line as usize),
+            line: NonZeroU32::new(entry.place().line),
+            more: More::boxed(entry.ports().to_vec(), entry.clients().to_vec(), entry.note().map(Into::into)),
             hits: Hits::default(),
         }
     }
 
     /// The entry that it is in a file.
     pub(super) fn entry(&self) -> Entry {
-        Entry::new(self.pattern.text(), self.action, Place::default())
+        let line = self.line.map_or(0, NonZeroU32::get);
+        Entry::new(self.pattern.text(), self.action, Place { document: 0, line, column: line.min(1) })
             .with_enabled(self.enabled)
-            .with_ports(self.ports.clone())
-            .with_clients(self.clients.clone())
-            .with_note(self.note.as_deref().map(ToOwned::to_owned))
+            .with_ports(self.ports().to_vec())
+            .with_clients(self.clients().to_vec())
+            .with_note(self.note().map(ToOwned::to_owned))
             .with_name(Some(&self.id).filter(|id| id.is_chosen()).map(ToString::to_string))
     }
 }
@@ -237,7 +240,42 @@ fn is_numbered(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+impl More {
+    fn boxed(ports: Vec<Ports>, clients: Vec<Network>, note: Option<Arc<str>>) -> Option<Box<Self>> {
+        let some = !ports.is_empty() || !clients.is_empty() || note.is_some();
+        some.then(|| Box::new(Self { ports, clients, note }))
+    }
+}
+
 impl Rule {
+    /// The ports it is for; none means all.
+    #[must_use]
+    pub fn ports(&self) -> &[Ports] {
+        self.more.as_ref().map_or(&[], |more| &more.ports)
+    }
+
+    /// The clients it is for; none means all.
+    #[must_use]
+    pub fn clients(&self) -> &[Network] {
+        self.more.as_ref().map_or(&[], |more| &more.clients)
+    }
+
+    /// What it is there for.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.shared_note().map(|note| &**note)
+    }
+
+    pub(super) fn shared_note(&self) -> Option<&Arc<str>> {
+        self.more.as_ref().and_then(|more| more.note.as_ref())
+    }
+
+    /// Its line in the policy file, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line.map(|line| line.get() as usize)
+    }
+
     /// How many connections it has decided.
     #[must_use]
     pub fn hits(&self) -> u64 {
@@ -248,14 +286,14 @@ impl Rule {
     #[must_use]
     pub fn is_for_port(&self, port: u16) -> bool {
         self.pattern.ports.contain(port)
-            && (self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(port)))
+            && (self.ports().is_empty() || self.ports().iter().any(|ports| ports.contains(port)))
     }
 
     /// Whether it is for this client; with a condition on clients, an unknown one does not count.
     #[must_use]
     pub fn is_for_client(&self, client: Option<IpAddr>) -> bool {
-        let known = |client| self.clients.iter().any(|network| network.contains(client));
-        self.clients.is_empty() || client.is_some_and(known)
+        let known = |client| self.clients().iter().any(|network| network.contains(client));
+        self.clients().is_empty() || client.is_some_and(known)
     }
 
     /// The rule for people and machines.
@@ -263,14 +301,14 @@ impl Rule {
     pub fn view(&self) -> RuleView {
         RuleView {
             id: self.id.clone(),
-            pattern: self.pattern.text.clone(),
+            pattern: self.pattern.text().into(),
             action: self.action,
             enabled: self.enabled,
-            ports: self.ports.clone(),
-            clients: self.clients.clone(),
-            note: self.note.clone(),
+            ports: self.ports().to_vec(),
+            clients: self.clients().to_vec(),
+            note: self.shared_note().cloned(),
             source: self.source,
-            line: self.line,
+            line: self.line(),
             hits: self.hits(),
         }
     }
@@ -281,23 +319,29 @@ impl Rule {
             && self.action == other.action
             && self.pattern.matcher == other.pattern.matcher
             && self.pattern.ports == other.pattern.ports
-            && self.ports == other.ports
-            && self.clients == other.clients
+            && self.ports() == other.ports()
+            && self.clients() == other.clients()
     }
 
     /// Whether people would call them the same: [`Self::decides_as`], under the same name and note.
     pub(super) fn reads_as(&self, other: &Self) -> bool {
-        self.decides_as(other) && self.id == other.id && self.note == other.note && self.pattern == other.pattern
+        self.decides_as(other) && self.id == other.id && self.note() == other.note() && self.pattern == other.pattern
     }
 }
 
 impl Hits {
     pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.get_or_init(Arc::default).fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.get().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Clone for Hits {
+    fn clone(&self) -> Self {
+        Self(OnceLock::from(Arc::clone(self.0.get_or_init(Arc::default))))
     }
 }
 

@@ -26,9 +26,9 @@ pub(super) fn edited(document: &Document, layers: &Layers) -> Result<String, Pol
         Some(_) => return Err(layout()),
     };
     // The place of a rule in the file, by its line: rules in tables of their own never share one.
-    let mut lines: Vec<_> = layers.entries.iter().filter_map(|entry| entry.rule.line).collect();
+    let mut lines: Vec<_> = layers.entries.iter().filter_map(|entry| entry.rule.line()).collect();
     lines.sort_unstable();
-    let place = |entry: &Entry| entry.rule.line.and_then(|line| lines.binary_search(&line).ok());
+    let place = |entry: &Entry| entry.rule.line().and_then(|line| lines.binary_search(&line).ok());
     if lines.len() != written.len() {
         return Err(layout());
     }

@@ -258,6 +258,7 @@ impl PolicyStore {
             || old.default_action() != layers.default()
             || old.dialect() != layers.dialect
             || old.names != layers.names
+            || old.unread != layers.unread
             || old.script.as_ref().map(PacScript::text) != layers.script.as_ref().map(PacScript::text);
         let epoch = old.epoch() + u64::from(changed);
         let untouched = !changed && old.rules().iter().zip(layers.effective()).all(|(old, new)| Arc::ptr_eq(old, new));
@@ -385,7 +386,7 @@ action = "bypass"
         assert_eq!(lab.store.reload_file().unwrap(), None);
         let applied = lab.edit(&format!("# one more line\n{FILE}")).unwrap().unwrap();
         assert_eq!((applied.epoch, applied.changed), (1, false));
-        assert_eq!(lab.store.current().rules()[0].line, Some(6));
+        assert_eq!(lab.store.current().rules()[0].line(), Some(6));
     }
 
     #[test]
@@ -425,7 +426,7 @@ action = "bypass"
         insta::assert_snapshot!(lab.text());
         assert_eq!((lab.list(), lab.store.current().epoch()), before);
         assert_eq!(lab.store.reload_file().unwrap(), None);
-        assert!(lab.store.current().rules().iter().all(|rule| rule.source == Source::File && rule.line.is_some()));
+        assert!(lab.store.current().rules().iter().all(|rule| rule.source == Source::File && rule.line().is_some()));
         let fresh = PolicyStore::new(PolicyConfig { file: lab.store.file.clone(), ..PolicyConfig::default() }).unwrap();
         let patterns = |store: &PolicyStore| {
             store.current().rules().iter().map(|rule| rule.pattern.canonical()).collect::<Vec<_>>()

@@ -126,7 +126,8 @@ impl<'a> View<'a> {
         }
         let matches = bearing == Bearing::Applies;
         let own = rule.pattern.doubts().iter();
-        let own = own.filter(|doubt| doubt.side.is_about(matches) && self.is_covered_by(&doubt.covers));
+        let own =
+            own.filter(|doubt| doubt.side.is_about(matches) && self.is_covered_by(&rule.pattern.covered_by(doubt)));
         own.map(|doubt| doubt.assumption.clone()).collect()
     }
 
@@ -155,7 +156,7 @@ impl<'a> View<'a> {
         let mut decision = match (found.map(|rank| policy.at_rank(rank)), self.built_in) {
             (Some(rule), _) if rule.pattern.subtracts() => {
                 let subject = self.subject_of(rule).map(Named::subject);
-                let (id, pattern) = (rule.id.clone(), rule.pattern.text.clone());
+                let (id, pattern) = (rule.id.clone(), rule.pattern.text().into());
                 let reason = Reason::Subtracted { id, pattern, subject: subject.clone() };
                 default(reason, policy.default_action(), subject)
             }
@@ -189,6 +190,18 @@ impl<'a> View<'a> {
                 }
             }
         }
+        // What decides the same leaves no doubt.
+        let action = decision.action;
+        for doubt in policy.everywhere.iter().filter(|doubt| doubt.action != action) {
+            let before = doubt.ranks.iter().take_while(|rank| found.is_none_or(|found| **rank <= found));
+            let is_open = |rank| {
+                let rule = policy.at_rank(rank);
+                self.assumptions(rule, self.bearing(rule)).contains(&doubt.assumption)
+            };
+            if before.copied().any(is_open) {
+                decision.assume(doubt.assumption.clone());
+            }
+        }
         // What can match no host at all does not do so however the host is read.
         if found.is_some() || policy.is_live() {
             for assumption in self.own_assumptions(found.is_some()) {
@@ -196,6 +209,9 @@ impl<'a> View<'a> {
             }
         }
         self.doubt_order(policy, found, &mut decision);
+        for unread in policy.unread.iter().filter(|unread| unread.action != Some(action)) {
+            decision.assume(unread.assumption.clone());
+        }
         decision
     }
 
@@ -306,7 +322,7 @@ mod tests {
     fn policy(specs: Vec<RuleSpec>) -> Policy {
         let rules = specs.into_iter().zip(1..).map(|(spec, number)| {
             let pattern = Dialect::MIDDLEBOX.parse(&spec.pattern).unwrap();
-            Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live, None))
+            Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live))
         });
         Policy::compile(1, Dialect::MIDDLEBOX, Action::Inspect, rules.collect())
     }

@@ -65,11 +65,11 @@ pub(super) fn of_rule(rule: &Rule) -> Vec<Question> {
     let mut seeds = Seeds::default();
     seeds.take(&rule.pattern.matcher);
     for doubt in rule.pattern.doubts() {
-        seeds.take(&doubt.covers);
+        seeds.take(&rule.pattern.covered_by(doubt));
     }
     seeds.take_text(rule.pattern.text());
     let (usual, others) = ports(rule, &seeds.ports);
-    let client = rule.clients.first().map(|network| network.net().addr());
+    let client = rule.clients().first().map(|network| network.net().addr());
     let mut questions = Vec::new();
     let mut ask = |host: &str, port: u16, client: Option<IpAddr>| {
         if is_host(host) {
@@ -125,7 +125,7 @@ fn ports(rule: &Rule, named: &[u16]) -> (u16, Vec<u16>) {
         PatternPorts::One(port) => others.push(port),
         PatternPorts::Web => others.extend([80, 8443]),
     }
-    for ports in &rule.ports {
+    for ports in rule.ports() {
         let (first, last) = ports.ends();
         others.extend([first, last, first.saturating_sub(1).max(1), last.saturating_add(1)]);
     }
@@ -291,12 +291,13 @@ fn texts(hir: &Hir) -> Vec<String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::reading::{Reading, Written};
+    use super::super::formats::Entry;
+    use super::super::reading::Reading;
     use super::super::{Action, Dialect};
     use super::*;
 
     fn policy(dialect: &str, list: &[&str]) -> Policy {
-        let list = list.iter().map(|entry| Written::new(*entry, Action::Bypass));
+        let list = list.iter().map(|entry| Entry::typed(*entry, Action::Bypass));
         Reading::of(dialect.parse().unwrap(), Some(Action::Inspect), list).policy
     }
 
@@ -366,7 +367,7 @@ mod tests {
             dialects in prop::sample::subsequence(Dialect::all().collect::<Vec<_>>(), 2),
         ) {
             let read = |dialect: Dialect, list: &[String]| {
-                let list = list.iter().map(|entry| Written::new(entry.as_str(), Action::Bypass));
+                let list = list.iter().map(|entry| Entry::typed(entry.as_str(), Action::Bypass));
                 Reading::of(dialect, Some(Action::Inspect), list)
             };
             let (first, second) = (read(dialects[0], &first), read(dialects[1], &second));

@@ -2,7 +2,8 @@
 //! host, the SNI, the certificate, the address.
 
 use middlebox::journal::{DecisionKind, Outcome};
-use middlebox::policy::{Action, AskedSni, OnChange, Question, Reading, RuleSpec, Standing, Written};
+use middlebox::policy::formats::Entry;
+use middlebox::policy::{Action, AskedSni, OnChange, Question, Reading, RuleSpec, Standing};
 
 use crate::support::{HELLO, Stage, origin, stage};
 
@@ -49,7 +50,7 @@ async fn behind(dialect: &str, list: &[&str], on_change: OnChange) -> Stage {
 async fn explain_agrees_with_the_running_proxy() {
     for (dialect, list) in LISTS {
         let stage = behind(dialect, list, OnChange::NewOnly).await;
-        let written = specs(list).into_iter().map(|spec| Written { spec, line: None, dialect: None });
+        let written = specs(list).into_iter().map(|spec| Entry::typed(spec.pattern, spec.action));
         let reading = Reading::of(dialect.parse().unwrap(), None, written);
         let mut questions = Vec::new();
         for host in HOSTS {

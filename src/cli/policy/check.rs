@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<u8, CliError> {
     let checked = if list.has_script() {
         check_reading(&list.reading(), &products, &customer)
     } else {
-        check(&list.written, list.dialect, list.default, &products, &customer)
+        check(&list.entries, list.dialect, list.default, &list.unread, &products, &customer)
     };
     let checked = checked.map_err(told)?;
     let fails = !checked.passed || (args.strict && !strictly(&checked));

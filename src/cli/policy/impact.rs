@@ -16,8 +16,8 @@ const SHOWN: usize = 20;
 
 /// Tell what a list does to traffic that was seen: what is inspected, bypassed and blocked, by which entry
 ///
-/// The traffic is an access log of Squid or of a web server's form, a HAR file, a CSV table with a column for the host,
-/// or a list of hosts; which of them is told by its content. It is read as a stream, however long it is.
+/// The traffic is an access log of Squid or of a web server's form, a log in the W3C extended format, a HAR file, a CSV
+/// table with a column for the host, or a list of hosts; which of them is told by its content. It is read as a stream, however long it is.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {

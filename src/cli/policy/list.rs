@@ -7,8 +7,8 @@ use super::super::error::CliError;
 use super::super::words::words;
 use super::text::Paint;
 use crate::pac::PacScript;
-use crate::policy::formats::{Entry, Format as ListFormat, List, read};
-use crate::policy::{Action, Dialect, Reading, Written};
+use crate::policy::formats::{Entry, Format as ListFormat, List, Unread, read};
+use crate::policy::{Action, Dialect, Reading};
 use crate::source::{Document, DocumentError};
 
 /// A list, and how it is read.
@@ -50,9 +50,11 @@ pub(super) struct Listed {
     pub(super) name: String,
     pub(super) dialect: Dialect,
     pub(super) default: Option<Action>,
-    pub(super) written: Vec<Written>,
+    pub(super) entries: Vec<Entry>,
     /// The script of a PAC file, which decides in place of entries.
     script: Option<PacScript>,
+    /// What decides about hosts, and could not be read.
+    pub(super) unread: Vec<Unread>,
 }
 
 /// So many of the things that a file holds beside its rules are told.
@@ -87,12 +89,13 @@ impl ListArgs {
                 name: "command line".to_owned(),
                 dialect: self.how.dialect.unwrap_or(Dialect::MIDDLEBOX),
                 default: self.how.default,
-                written: Vec::new(),
+                entries: Vec::new(),
                 script: None,
+                unread: Vec::new(),
             },
         };
-        let typed = self.patterns.iter().map(|pattern| Written::new(pattern, Action::Bypass));
-        listed.written.splice(0..0, typed);
+        let typed = self.patterns.iter().map(|pattern| Entry::typed(pattern, Action::Bypass));
+        listed.entries.splice(0..0, typed);
         Ok(listed)
     }
 }
@@ -108,17 +111,15 @@ impl Listed {
         let document = Document::read(path)?;
         let list = read(&document, format).map_err(DocumentError::Place)?;
         tell_aside(&list, "set aside")?;
-        let own = |entry: &Entry| Written {
-            // Whoever names a dialect wants the whole list read in it.
-            dialect: entry.dialect().filter(|_| dialect.is_none()),
-            ..Written::from(entry)
-        };
+        let own = |entry: Entry| if dialect.is_some() { entry.without_dialect() } else { entry };
         Ok(Self {
             name: path.display().to_string(),
             dialect: list.dialect_or(dialect),
             default: default.or(list.default),
-            written: list.entries.iter().map(own).collect(),
+            // Whoever names a dialect wants the whole list read in it.
+            entries: list.entries.into_iter().map(own).collect(),
             script: list.script,
+            unread: list.unread,
         })
     }
 
@@ -129,6 +130,6 @@ impl Listed {
 
     /// The list, read.
     pub(super) fn reading(self) -> Reading {
-        Reading::of(self.dialect, self.default, self.written).with_script(self.script)
+        Reading::of(self.dialect, self.default, self.entries).with_script(self.script).with_unread(self.unread)
     }
 }

@@ -131,6 +131,8 @@ fn the_function_has_to_be_there() {
         mistake("function FindProxyForUrl() { return 'DIRECT'; }"),
         "proxy.pac defines no function FindProxyForURL (its `FindProxyForUrl` has to be named so)"
     );
+    let windows_alone = mistake("function FindProxyForURLEx() { return 'DIRECT'; }");
+    assert!(windows_alone.contains("is called by WinHTTP and WinINet of Windows alone"), "{windows_alone}");
 }
 
 #[test]

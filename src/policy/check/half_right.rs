@@ -82,7 +82,7 @@ fn names_of(rule: &Rule) -> Vec<String> {
 }
 
 fn named(rule: &Rule) -> String {
-    match rule.line {
+    match rule.line() {
         Some(line) => format!("`{}` on line {line}", rule.pattern),
         None => format!("`{}`", rule.pattern),
     }
@@ -233,7 +233,7 @@ fn h16(scene: &Scene<'_>) -> Option<HalfRight> {
 fn h19(scene: &Scene<'_>) -> Option<HalfRight> {
     let (_, host) = scene.breaking().find(|(requirement, _)| {
         let question = &requirement.question;
-        scene.bypasses().any(|rule| !rule.clients.is_empty() && covers(&rule.pattern, &question.host))
+        scene.bypasses().any(|rule| !rule.clients().is_empty() && covers(&rule.pattern, &question.host))
     })?;
     let what = format!("{} is excluded for some clients only", host.host);
     Some(HalfRight { id: "H19", what, why: "a client that is not identified yet gets the default" })
@@ -258,7 +258,7 @@ fn h27(scene: &Scene<'_>) -> Vec<HalfRight> {
     };
     let refused = scene.reading.rejected.iter().map(|rejected| (rejected.text.as_str(), rejected.line, "refused"));
     let dead = scene.bypasses().filter(|rule| never_matches(&rule.pattern.matcher));
-    let dead = dead.map(|rule| (rule.pattern.text(), rule.line, "never matched"));
+    let dead = dead.map(|rule| (rule.pattern.text(), rule.line(), "never matched"));
     let found = refused.chain(dead).filter(|(text, ..)| is_dressed(text) && is_wanted(text));
     let half_right = |(text, line, fate): (&str, Option<usize>, &str)| {
         let line = line.map(|line| format!(" on line {line}")).unwrap_or_default();

@@ -131,7 +131,7 @@ impl Finding {
             FindingKind::Duplicate | FindingKind::Redundant => Severity::Note,
             _ => Severity::Warning,
         };
-        Self { kind, severity, text: rule.pattern.text().to_owned(), line: rule.line, message, mend }
+        Self { kind, severity, text: rule.pattern.text().to_owned(), line: rule.line(), message, mend }
     }
 }
 
@@ -216,12 +216,13 @@ fn overruled(policy: &Policy, rule: &Rule, by_id: &HashMap<&RuleId, &Rule>) -> O
         }
     }
     let first = *others.first()?;
-    let line =
-        first.line.map_or_else(|| format!("`{}`", first.pattern), |line| format!("`{}` on line {line}", first.pattern));
+    let line = first
+        .line()
+        .map_or_else(|| format!("`{}`", first.pattern), |line| format!("`{}` on line {line}", first.pattern));
     if others.iter().any(|other| other.action != rule.action) {
         let other = others.iter().find(|other| other.action != rule.action).copied().unwrap_or(first);
         let line = other
-            .line
+            .line()
             .map_or_else(|| format!("`{}`", other.pattern), |line| format!("`{}` on line {line}", other.pattern));
         let message = format!("it never decides: {line} ({}) comes before it", other.action);
         let mend = Some("move it above that entry".to_owned());

@@ -11,8 +11,9 @@ use super::{HostChecked, HostVerdict, passes};
 use crate::policy::decision::Decision;
 use crate::policy::dialects::{Dialect, Order};
 use crate::policy::explain::Verdict;
+use crate::policy::formats::Entry;
 use crate::policy::product::{Needs, Requirement};
-use crate::policy::reading::{Reading, Written};
+use crate::policy::reading::Reading;
 use crate::policy::standing::Standing;
 use crate::policy::{Action, Policy};
 
@@ -81,20 +82,18 @@ pub enum Edit {
 impl Mend {
     /// The list with the edits made.
     #[must_use]
-    pub fn apply(&self, list: &[Written]) -> Vec<Written> {
+    pub fn apply(&self, list: &[Entry]) -> Vec<Entry> {
         let mut gone = BTreeSet::new();
         let (mut top, mut end) = (Vec::new(), Vec::new());
-        let mut changed: BTreeMap<usize, Written> = BTreeMap::new();
+        let mut changed: BTreeMap<usize, Entry> = BTreeMap::new();
         for edit in &self.edits {
             match edit {
                 Edit::Add { text, last: at_end } => {
-                    let written = Written::new(text, Action::Bypass);
+                    let written = Entry::typed(text, Action::Bypass);
                     if *at_end { end.push(written) } else { top.push(written) }
                 }
                 Edit::Replace { entry, with, .. } => {
-                    let mut written = list[*entry].clone();
-                    written.spec.pattern.clone_from(with);
-                    changed.insert(*entry, written);
+                    changed.insert(*entry, list[*entry].clone().with_pattern(with));
                 }
                 Edit::Remove { entry, .. } => {
                     gone.insert(*entry);
@@ -105,15 +104,13 @@ impl Mend {
                     if *at_end { end.push(written) } else { top.push(written) }
                 }
                 Edit::Enable { entry, .. } => {
-                    let mut written = list[*entry].clone();
-                    written.spec.enabled = true;
-                    changed.insert(*entry, written);
+                    changed.insert(*entry, list[*entry].clone().with_enabled(true));
                 }
             }
         }
         let kept = list.iter().enumerate().filter(|(entry, _)| !gone.contains(entry));
         let kept = kept.map(|(entry, written)| changed.remove(&entry).unwrap_or_else(|| written.clone()));
-        let kept: Vec<Written> = kept.collect();
+        let kept: Vec<Entry> = kept.collect();
         top.into_iter().chain(kept).chain(end).collect()
     }
 }
@@ -134,7 +131,7 @@ impl fmt::Display for Edit {
 
 /// The shortest mend that was found to help; none where none was found.
 pub(super) fn find(
-    list: &[Written],
+    list: &[Entry],
     dialect: Dialect,
     default: Option<Action>,
     requirements: &[Requirement],
@@ -152,7 +149,7 @@ pub(super) fn find(
 }
 
 struct Search<'s> {
-    list: &'s [Written],
+    list: &'s [Entry],
     dialect: Dialect,
     default: Option<Action>,
     requirements: &'s [Requirement],
@@ -162,11 +159,11 @@ impl Search<'_> {
     /// Edits for the entries that the product refuses: what it suggests in their place, unless that stands there.
     fn refused(&self) -> Vec<Edit> {
         let mut edits = Vec::new();
-        let mut texts: BTreeSet<String> = self.list.iter().map(|written| written.spec.pattern.clone()).collect();
+        let mut texts: BTreeSet<String> = self.list.iter().map(|written| written.pattern().to_owned()).collect();
         for (entry, written) in self.list.iter().enumerate() {
-            let reads = written.dialect.unwrap_or(self.dialect);
-            let Err(error) = reads.parse(&written.spec.pattern) else { continue };
-            let (line, text) = (written.line, written.spec.pattern.clone());
+            let reads = written.dialect().unwrap_or(self.dialect);
+            let Err(error) = reads.parse(written.pattern()) else { continue };
+            let (line, text) = (written.line(), written.pattern().to_owned());
             let suggested = error.mend.as_deref().and_then(|mend| mend.split('`').nth(1));
             let suggested = suggested.filter(|with| reads.parse(with).is_ok() && texts.insert((*with).to_owned()));
             edits.push(match suggested {
@@ -244,20 +241,17 @@ impl Search<'_> {
         let at = policy.rules().iter().position(|known| known.id == rule.id)?;
         let entry = numbers.get(at).copied().flatten()?;
         let written = &self.list[entry];
-        Some(Edit::Remove { entry, line: written.line, text: written.spec.pattern.clone() })
+        Some(Edit::Remove { entry, line: written.line(), text: written.pattern().to_owned() })
     }
 
     /// The policy after these edits, with the number in the list of the entry behind each rule.
     fn policy(&self, edits: &[Edit]) -> (Policy, Vec<Option<usize>>) {
-        let marked = self.list.iter().enumerate().map(|(number, written)| Written {
-            // The number travels as the line, so that it survives every edit.
-            line: Some(number + 1),
-            ..written.clone()
-        });
-        let marked: Vec<Written> = marked.collect();
+        // The number travels as the line, so that it survives every edit.
+        let marked: Vec<Entry> =
+            self.list.iter().zip(1..).map(|(entry, number)| entry.clone().on_line(number)).collect();
         let mend = Mend { edits: edits.to_vec(), standing: Standing::Established };
         let reading = Reading::of(self.dialect, self.default, mend.apply(&marked));
-        let numbers = reading.policy.rules().iter().map(|rule| rule.line.map(|line| line - 1)).collect();
+        let numbers = reading.policy.rules().iter().map(|rule| rule.line().map(|line| line - 1)).collect();
         (reading.policy, numbers)
     }
 
@@ -285,7 +279,7 @@ impl Search<'_> {
         explanation.rules.iter().enumerate().find_map(|(at, explained)| {
             let entry = numbers.get(at).copied().flatten()?;
             let written = &self.list[entry];
-            let (line, text) = (written.line, written.spec.pattern.clone());
+            let (line, text) = (written.line(), written.pattern().to_owned());
             match explained.verdict {
                 _ if explained.rule.action != Action::Bypass => None,
                 Verdict::Later { .. } => {
@@ -370,7 +364,7 @@ impl Search<'_> {
     /// Which hosts of a group an entry covers; none where it covers what it must not.
     fn coverage(&self, text: &str, group: &[&Requirement]) -> Option<(u64, Standing)> {
         let pattern = self.dialect.parse(text).ok()?;
-        let alone = Reading::of(self.dialect, Some(Action::Inspect), [Written::new(text, Action::Bypass)]).policy;
+        let alone = Reading::of(self.dialect, Some(Action::Inspect), [Entry::typed(text, Action::Bypass)]).policy;
         let (mut set, mut worst) = (0, Standing::Established);
         for (at, requirement) in group.iter().enumerate() {
             let decision = alone.rehearse(&requirement.question.subjects());

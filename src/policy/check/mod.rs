@@ -2,14 +2,15 @@
 //! else is the matter with the list.
 //!
 //! ```
-//! use middlebox::policy::{Action, Customer, Dialect, Product, Written, check};
+//! use middlebox::policy::formats::Entry;
+//! use middlebox::policy::{Action, Customer, Dialect, Product, check};
 //!
-//! let list = [Written::new("*.okta.com", Action::Bypass)];
+//! let list = [Entry::typed("*.okta.com", Action::Bypass)];
 //! let exclusion: Dialect = "pan-os-exclusion".parse()?;
-//! let checked = check(&list, exclusion, None, &[Product::load("okta")?], &Customer::default())?;
+//! let checked = check(&list, exclusion, None, &[], &[Product::load("okta")?], &Customer::default())?;
 //! assert!(!checked.passed); // `*` is one label there: acme.mtls.okta.com is still inspected
 //! let mended = checked.mend.unwrap().apply(&list);
-//! assert!(check(&mended, exclusion, None, &[Product::load("okta")?], &Customer::default())?.passed);
+//! assert!(check(&mended, exclusion, None, &[], &[Product::load("okta")?], &Customer::default())?.passed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -25,8 +26,9 @@ pub use mend::{Edit, Mend};
 
 use super::decision::Decision;
 use super::dialects::Dialect;
+use super::formats::{Entry, Unread};
 use super::product::{Customer, Needs, Part, Product, ProductError, Requirement};
-use super::reading::{Reading, Written};
+use super::reading::Reading;
 use super::rehearsal::{Confidence, Deciding};
 use super::standing::{Assumption, Standing};
 use super::{Action, Policy};
@@ -104,17 +106,19 @@ pub enum HostVerdict {
 }
 
 /// Holds a list, read in a dialect, against products. Without a default action it is the one of the dialect's product.
+/// What of its file could not be read makes the answers less sure.
 ///
 /// # Errors
 /// The customer's organization is none of a product's, or a name is no host.
 pub fn check(
-    list: &[Written],
+    list: &[Entry],
     dialect: Dialect,
     default: Option<Action>,
+    unread: &[Unread],
     products: &[Product],
     customer: &Customer,
 ) -> Result<Checked, ProductError> {
-    let reading = Reading::of(dialect, default, list.iter().cloned());
+    let reading = Reading::of(dialect, default, list).with_unread(unread.to_vec());
     let checked = check_reading(&reading, products, customer)?;
     if checked.passed {
         return Ok(checked);

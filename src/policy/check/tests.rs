@@ -2,17 +2,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn list(entries: &[&str]) -> Vec<Written> {
-    let written = |(entry, line): (&&str, usize)| match entry.split_once(' ') {
-        Some((action, pattern)) => Written::new(pattern, action.parse().unwrap()).on_line(line),
-        None => Written::new(*entry, Action::Bypass).on_line(line),
+fn list(entries: &[&str]) -> Vec<Entry> {
+    let written = |(entry, line): (&&str, u32)| match entry.split_once(' ') {
+        Some((action, pattern)) => Entry::typed(pattern, action.parse().unwrap()).on_line(line),
+        None => Entry::typed(*entry, Action::Bypass).on_line(line),
     };
     entries.iter().zip(1..).map(written).collect()
 }
 
 fn okta(dialect: &str, entries: &[&str], org: &str, custom: Option<&str>) -> Checked {
     let customer = Customer { org: Some(org.to_owned()), custom_domain: custom.map(str::to_owned) };
-    check(&list(entries), dialect.parse().unwrap(), None, &[Product::load("okta").unwrap()], &customer).unwrap()
+    check(&list(entries), dialect.parse().unwrap(), None, &[], &[Product::load("okta").unwrap()], &customer).unwrap()
 }
 
 fn half_right(checked: &Checked) -> Vec<&str> {
@@ -44,10 +44,10 @@ fn half_right_configurations_are_recognised() {
     assert_eq!(recognised("middlebox", &["*.okta.com"], acme, None), ["H22"]);
     assert_eq!(recognised("zscaler", &["https://acme.okta.com/", ".okta.com", ".oktacdn.com"], acme, None), ["H27"]);
     let mut scoped = list(&["*.okta.com", ".oktacdn.com"]);
-    scoped[0].spec.clients = vec!["10.0.0.0/8".parse().unwrap()];
+    scoped[0] = scoped[0].clone().with_clients(vec!["10.0.0.0/8".parse().unwrap()]);
     let customer = Customer { org: Some(acme.to_owned()), custom_domain: None };
     let products = [Product::load("okta").unwrap()];
-    let checked = check(&scoped, Dialect::MIDDLEBOX, None, &products, &customer).unwrap();
+    let checked = check(&scoped, Dialect::MIDDLEBOX, None, &[], &products, &customer).unwrap();
     assert_eq!(half_right(&checked), ["H19"]);
 }
 
@@ -105,7 +105,7 @@ fn the_mend_is_the_shortest_in_the_dialects_own_syntax() {
 #[test]
 fn hosts_of_their_own_are_mended_one_by_one() {
     let products = [Product::load("chrome-os").unwrap()];
-    let checked = check(&[], Dialect::MIDDLEBOX, None, &products, &Customer::default()).unwrap();
+    let checked = check(&[], Dialect::MIDDLEBOX, None, &[], &products, &Customer::default()).unwrap();
     assert!(edits(&checked).contains(&"add `accounts.google.com` at the top".to_owned()), "{:?}", edits(&checked));
     assert!(!edits(&checked).iter().any(|edit| edit.contains("`.google.com`")));
 }
@@ -170,11 +170,11 @@ proptest! {
         let list = list(&entries);
         let customer = Customer { org: Some("acme.okta.com".to_owned()), custom_domain: custom };
         let products = [Product::load("okta").unwrap()];
-        let checked = check(&list, dialect, default, &products, &customer).unwrap();
+        let checked = check(&list, dialect, default, &[], &products, &customer).unwrap();
         prop_assert_eq!(checked.passed, edits(&checked).is_empty() && checked.mend.is_none() && checked.passed);
         if let Some(mend) = &checked.mend {
             prop_assert!(!checked.passed);
-            let mended = check(&mend.apply(&list), dialect, default, &products, &customer).unwrap();
+            let mended = check(&mend.apply(&list), dialect, default, &[], &products, &customer).unwrap();
             prop_assert!(mended.passed, "{:?}\n{:?}", edits(&checked), mended);
         }
     }

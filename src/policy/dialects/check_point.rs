@@ -45,7 +45,7 @@ pub(super) static DOMAIN: Spec = Spec {
     ..FQDN
 };
 
-fn parse(text: &str, shape: fn(std::sync::Arc<str>) -> Matcher) -> Result<Pattern, PatternError> {
+fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Pattern, PatternError> {
     one_entry(text)?;
     let Some(bare) = text.strip_prefix('.') else {
         let name = text.trim_start_matches(['*', '.']);

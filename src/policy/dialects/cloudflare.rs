@@ -40,7 +40,7 @@ pub(super) static DOMAIN: Spec = Spec {
     ..HOST
 };
 
-fn parse(text: &str, shape: fn(std::sync::Arc<str>) -> Matcher) -> Result<Pattern, PatternError> {
+fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Pattern, PatternError> {
     one_entry(text)?;
     if text.contains(['*', '/', ':']) || text.starts_with('.') {
         let mend = name_after_wildcards(text).map(|name| format!("write `{name}` with the selector Domain"));

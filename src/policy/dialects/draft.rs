@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arcstr::Substr;
 use ipnet::IpNet;
 
 use crate::policy::Network;
 use crate::policy::matcher::Matcher;
 use crate::policy::pattern::{
-    Doubt, Pattern, PatternError, PatternPorts, PatternProblem as Problem, PatternWarning, Remarks, Side,
+    Covers, Doubt, Pattern, PatternError, PatternPorts, PatternProblem as Problem, PatternWarning, Remarks, Side,
 };
 use crate::policy::standing::{Assumption, Standing};
 
@@ -63,12 +64,12 @@ impl<'t> Draft<'t> {
 
     pub(super) fn doubt(
         mut self,
-        covers: Matcher,
+        covers: impl Into<Covers>,
         side: Side,
         standing: Standing,
         assumed: impl Into<Cow<'static, str>>,
     ) -> Self {
-        self.remarks.doubts.push(Doubt { covers, side, assumption: Assumption::new(standing, assumed) });
+        self.remarks.doubts.push(Doubt { covers: covers.into(), side, assumption: Assumption::new(standing, assumed) });
         self
     }
 
@@ -183,7 +184,7 @@ pub(super) fn one_of_a_list(text: &str) -> Result<(), PatternError> {
 }
 
 /// A host name in lower case. That a name is impossible is certain, what the product says to it as a rule is not.
-pub(super) fn host_name(text: &str, name: &str) -> Result<Arc<str>, PatternError> {
+pub(super) fn host_name(text: &str, name: &str) -> Result<Substr, PatternError> {
     let fail = |span, problem, mend: Option<String>| {
         Err(PatternError { pattern: text.to_owned(), span, problem, mend, standing: Standing::NotEstablished })
     };

@@ -1,5 +1,7 @@
 //! Regular expressions of products, read by an engine that is linear in the text: what it cannot say is an error.
 
+use std::sync::Arc;
+
 use regex::RegexBuilder;
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{self, Ast, ClassSet, ClassSetItem, Flag, FlagsItem, FlagsItemKind, GroupKind};
@@ -81,7 +83,7 @@ pub(super) fn expression(text: &str, at: usize, syntax: Syntax) -> Result<Matche
         };
         fail(0, source.len(), reason, None, Standing::NotEstablished)
     })?;
-    Ok(Matcher::Regex(Expression(regex)))
+    Ok(Matcher::Regex(Expression(Arc::new(regex))))
 }
 
 /// What backtracking engines know and this one does not.

@@ -18,7 +18,7 @@ use super::stages::{Spelling, add_address, blank, decided, is_name, needs, sni_e
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{Covers, Pattern, PatternError, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::{Answer, Named, Target};
 use crate::policy::{Action, Network, Policy};
@@ -133,8 +133,8 @@ fn entry(text: &str) -> Result<Draft<'_>, PatternError> {
     if bare.len() == text.len() {
         return Ok(Draft::new(text, Matcher::Exact(name)));
     }
-    Ok(Draft::new(text, Matcher::Within(name.clone())).doubt(
-        Matcher::Exact(name.clone()),
+    Ok(Draft::new(text, Matcher::Within(name)).doubt(
+        Covers::Depths { fewest: 0, most: 0 },
         Side::Both,
         Standing::NotEstablished,
         "a wildcard object covers the name itself too",

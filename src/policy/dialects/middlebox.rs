@@ -173,7 +173,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     if host == "*" {
         return compiled(Matcher::Any, port);
     }
-    let (start, shape): (usize, fn(std::sync::Arc<str>) -> Matcher) = if host.starts_with("*.") {
+    let (start, shape): (usize, fn(arcstr::Substr) -> Matcher) = if host.starts_with("*.") {
         (2, Matcher::Below)
     } else if host.starts_with('.') {
         (1, Matcher::Within)
@@ -207,7 +207,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         Ok(Host::Name(name)) if ends_in_a_number(&name) => fail(span, Problem::Address, Some(WHOLE_ADDRESS.to_owned())),
         // Some letters have a compatibility form with a blank or a sign in it (`¨`), which no subject can have.
         Ok(Host::Name(name)) if !name.bytes().all(is_plain) => fail(span, Problem::Idna, None),
-        Ok(Host::Name(name)) => compiled(shape(name), port),
+        Ok(Host::Name(name)) => compiled(shape((*name).into()), port),
         // A compatibility form may become what a name cannot hold, and then the text has no such character to show.
         Err(HostError::Character(bad)) if !bare.contains(bad) => fail(span, Problem::Idna, None),
         Err(HostError::Character(bad)) => {

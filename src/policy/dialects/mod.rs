@@ -38,6 +38,7 @@ mod zscaler;
 use std::fmt;
 use std::str::FromStr;
 
+use arcstr::Substr;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
@@ -241,7 +242,12 @@ impl Dialect {
     /// # Errors
     /// What is wrong, where in the pattern, and what to write instead.
     pub fn parse(self, pattern: &str) -> Result<Pattern, PatternError> {
-        (self.0.parse)(pattern)
+        self.parse_piece(&pattern.into())
+    }
+
+    /// Reads a pattern that is a piece of a longer text, without a copy of it.
+    pub(super) fn parse_piece(self, pattern: &Substr) -> Result<Pattern, PatternError> {
+        (self.0.parse)(pattern).map(|read| read.within(pattern))
     }
 
     pub(super) fn ask<'a>(self, policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
@@ -335,7 +341,7 @@ mod tests {
                 let (action, pattern) = rule.split_once(' ').unwrap();
                 let spec = RuleSpec::new(pattern, action.parse().unwrap());
                 let pattern = dialect.parse(&spec.pattern).unwrap();
-                Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live, None))
+                Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live))
             });
             let policy = Policy::compile(1, dialect, dialect.default_action(), rules.collect());
             let asked = policy.decide(&Subjects {

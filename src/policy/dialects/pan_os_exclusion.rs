@@ -19,7 +19,7 @@ use super::stages::{Spelling, add_common_name, blank, decided, needs};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::{Matcher, Token};
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{Covers, Pattern, PatternError, Side};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Policy};
@@ -113,9 +113,9 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     if stars > 0 {
         return Ok(Draft::new(text, Matcher::Deeper { name, fewest: stars, most: stars }).done());
     }
-    Ok(Draft::new(text, Matcher::Exact(name.clone()))
+    Ok(Draft::new(text, Matcher::Exact(name))
         .doubt(
-            Matcher::Below(name),
+            Covers::Depths { fewest: 1, most: u8::MAX },
             Side::Miss,
             Standing::NotEstablished,
             "a name that merely contains the entry is not excluded, though the documentation has a sentence that says so",

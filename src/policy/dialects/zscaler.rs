@@ -16,7 +16,7 @@ use super::stages::{Spelling, add_address, blank, decided, needs};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts, Side};
+use crate::policy::pattern::{Covers, Pattern, PatternError, PatternPorts, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::Answer;
 use crate::policy::{Action, Network, Policy};
@@ -159,7 +159,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     let mut draft = Draft::new(text, shape);
     if wide {
-        let deeper = |fewest, most| Matcher::Deeper { name: name.clone(), fewest, most };
+        let deeper = |fewest, most| Covers::Depths { fewest, most };
         draft = draft.doubt(deeper(5, 5), Side::Both, Standing::NotEstablished, "the fifth level counts").doubt(
             deeper(6, u8::MAX),
             Side::Both,

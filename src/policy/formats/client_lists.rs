@@ -178,7 +178,7 @@ fn parts(list: &mut List, line: &str, number: u32, value: &str, separators: &[ch
             at = at.saturating_add(column(counted, entry) - 1);
             counted = &counted[(entry.as_ptr() as usize).saturating_sub(counted.as_ptr() as usize)..];
             let place = super::Place { document: 0, line: number, column: at };
-            list.entries.push(Entry::new(entry, Action::Bypass, place));
+            list.entries.push(Entry::of_piece(list.documents[0].piece(entry), Action::Bypass, place));
         }
     }
 }

@@ -120,7 +120,8 @@ impl Gateway {
                 terms,
             }),
             None => {
-                list.put_aside(base, format!("the expression of policy {name} is more than a list of hosts: {text}"));
+                let what = format!("the expression of policy {name} is more than a list of hosts: {text}");
+                list.put_unread(base, Some(action), what);
             }
         }
     }

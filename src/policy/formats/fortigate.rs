@@ -305,6 +305,11 @@ impl Reader<'_> {
             let kind = match key.as_str() {
                 "wildcard-fqdn" => Kind::Wildcard,
                 "address" => Kind::Address,
+                "regex" => {
+                    let what = format!("the exempt expression {name} is not tried");
+                    self.list.put_unread(*place, Some(Action::Bypass), what);
+                    continue;
+                }
                 _ => {
                     self.list.put_aside(*place, format!("the exempt {key} {name} cannot be told from a list of hosts"));
                     continue;

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 
+use arcstr::Substr;
 use serde::{Serialize, Serializer};
-use smol_str::SmolStr;
 
 use super::super::Action;
 use super::super::condition::{Network, Ports};
 use super::super::pattern::PatternError;
+use super::super::standing::{Assumption, Standing};
 use super::{Dialect, Format};
 use crate::pac::PacScript;
 use crate::source::{Document, PlaceError};
@@ -30,16 +31,19 @@ pub struct List {
     pub script: Option<PacScript>,
     /// Everything that is not a bypass rule.
     pub aside: Vec<Aside>,
+    /// What of it decides about hosts, and is not read here.
+    pub unread: Vec<Unread>,
     /// Comments that stand by themselves, each before the entry with this number, from 0.
     pub comments: Vec<(usize, String)>,
     /// The file, and the files that it names.
     pub documents: Vec<Document>,
 }
 
-/// One entry of a list. What few entries have is kept apart, so that long lists stay small.
+/// One entry of a list. Its pattern is a piece of the file where the file has it as it is, and what few entries have is
+/// kept apart, so that long lists stay small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pattern: SmolStr,
+    pattern: Substr,
     place: Place,
     action: Action,
     enabled: bool,
@@ -76,6 +80,16 @@ pub struct Aside {
     pub what: String,
 }
 
+/// Something that decides about hosts, and of which cannot be said here about which. No answer is sure that it would
+/// change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What it does with its hosts; none where that depends.
+    pub action: Option<Action>,
+    /// That it does so with none, as an assumption.
+    pub assumption: Assumption,
+}
+
 impl List {
     /// An empty list out of a document.
     #[must_use]
@@ -88,6 +102,7 @@ impl List {
             entries: Vec::new(),
             script: None,
             aside: Vec::new(),
+            unread: Vec::new(),
             comments: Vec::new(),
             documents: vec![document.clone()],
         }
@@ -98,15 +113,24 @@ impl List {
     pub fn of_patterns<'p>(patterns: impl IntoIterator<Item = &'p str>, action: Action) -> Self {
         let patterns: Vec<&str> = patterns.into_iter().collect();
         let mut list = Self::new(Format::PLAIN, &Document::new("command line", patterns.join("\n")));
-        let place = |line| Place { document: 0, line, column: 1 };
-        list.entries =
-            patterns.into_iter().zip(1..).map(|(text, line)| Entry::new(text, action, place(line))).collect();
+        let entries = patterns.into_iter().zip(1u32..);
+        list.entries = entries.map(|(text, line)| Entry::typed(text, action).on_line(line)).collect();
         list
     }
 
     /// Keeps something aside.
     pub(super) fn put_aside(&mut self, place: Place, what: impl Into<String>) {
         self.aside.push(Aside { place, what: what.into() });
+    }
+
+    /// Keeps something aside that decides about hosts.
+    pub(super) fn put_unread(&mut self, place: Place, action: Option<Action>, what: impl Into<String>) {
+        let what = what.into();
+        if self.unread.iter().all(|unread| unread.action != action) {
+            let assumed = format!("what was set aside is for other hosts: {what}");
+            self.unread.push(Unread { action, assumption: Assumption::new(Standing::NotEstablished, assumed) });
+        }
+        self.put_aside(place, what);
     }
 
     /// The name of the file that an entry stands in, and its place there: `list.txt:3:1`.
@@ -149,9 +173,24 @@ fn span_in(document: &Document, entry: &Entry, inner: &Range<usize>) -> Range<us
 }
 
 impl Entry {
+    /// An enabled entry without conditions, as it was typed somewhere.
+    pub fn typed(pattern: impl AsRef<str>, action: Action) -> Self {
+        Self::new(pattern, action, Place::default())
+    }
+
     /// An enabled entry without conditions.
-    pub fn new(pattern: impl Into<SmolStr>, action: Action, place: Place) -> Self {
-        Self { pattern: pattern.into(), place, action, enabled: true, more: None }
+    pub fn new(pattern: impl AsRef<str>, action: Action, place: Place) -> Self {
+        Self::of_piece(pattern.as_ref().into(), action, place)
+    }
+
+    pub(super) fn of_piece(pattern: Substr, action: Action, place: Place) -> Self {
+        Self { pattern, place, action, enabled: true, more: None }
+    }
+
+    /// The same entry at the start of a line of its file, from 1.
+    #[must_use]
+    pub fn on_line(self, line: u32) -> Self {
+        Self { place: Place { document: 0, line, column: 1 }, ..self }
     }
 
     /// The pattern, as the file has it.
@@ -172,10 +211,20 @@ impl Entry {
         self.enabled
     }
 
+    pub(in crate::policy) fn shared_pattern(&self) -> &Substr {
+        &self.pattern
+    }
+
     /// Where its pattern stands.
     #[must_use]
     pub fn place(&self) -> Place {
         self.place
+    }
+
+    /// Its line in its file, from 1; none where it was typed.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        Some(self.place.line as usize).filter(|line| *line > 0)
     }
 
     /// How this one is read, where that differs from the rest of its file.
@@ -208,6 +257,12 @@ impl Entry {
         self.more.as_ref().and_then(|more| more.name.as_deref())
     }
 
+    /// The same entry with another pattern.
+    #[must_use]
+    pub fn with_pattern(self, pattern: &str) -> Self {
+        Self { pattern: pattern.into(), ..self }
+    }
+
     /// The same entry, for another action.
     #[must_use]
     pub fn with_action(self, action: Action) -> Self {
@@ -224,6 +279,15 @@ impl Entry {
     #[must_use]
     pub fn with_dialect(self, dialect: Option<Dialect>) -> Self {
         self.with(dialect, |more, dialect| more.dialect = Some(dialect))
+    }
+
+    /// The same entry, read as the rest of its file.
+    #[must_use]
+    pub fn without_dialect(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.dialect = None;
+        }
+        self
     }
 
     /// The same entry, for these ports alone.

@@ -72,7 +72,11 @@ fn read_yaml(document: &Document) -> Result<List, PlaceError> {
     for event in Parser::new_from_str(document.text()) {
         let (event, span) = event.map_err(|error| {
             let at = document.offset(error.marker().line(), error.marker().col() + 1);
-            document.error(at..at + 1, error.info().to_owned(), None)
+            // An alias is the one thing in YAML that begins like a wildcard.
+            let alias = document.line(error.marker().line()).contains("- *");
+            let help =
+                alias.then_some("put the entry into quotes; without them YAML takes what begins with `*` for an alias");
+            document.error(at..at + 1, error.info().to_owned(), help.map(ToOwned::to_owned))
         })?;
         match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,

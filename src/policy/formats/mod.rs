@@ -8,6 +8,7 @@ mod client_lists;
 mod cloudflare;
 mod edl;
 mod fortigate;
+mod json;
 mod list;
 mod mitmproxy;
 mod netskope;
@@ -33,7 +34,7 @@ use thiserror::Error;
 
 use say::Says;
 
-pub use list::{Aside, Entry, List, Place};
+pub use list::{Aside, Entry, List, Place, Unread};
 pub use say::{CannotSay, Lack, Unsaid};
 
 use super::dialects::Dialect;
@@ -72,8 +73,13 @@ struct Sample<'t> {
 }
 
 impl Sample<'_> {
+    /// Whether it begins as JSON does. A bracket alone does not say so: an address and the head of a table have one, too.
     fn is_json(&self) -> bool {
-        self.text.trim_start().starts_with(['{', '[']) || self.extension == "json"
+        let text = self.text.trim_start();
+        let within = text.strip_prefix('[').map(str::trim_start);
+        text.starts_with('{')
+            || within.is_some_and(|within| within.starts_with(['{', '"', ']']))
+            || self.extension == "json"
     }
 }
 
@@ -84,6 +90,7 @@ static ALL: &[&Spec] = &[
     &netskope::JSON,
     &zscaler::SPEC,
     &pan_os_xml::SPEC,
+    &json::SPEC,
     &terraform::SPEC,
     &policy_toml::SPEC,
     &fortigate::SPEC,
@@ -131,7 +138,15 @@ pub fn read(document: &Document, format: Option<Format>) -> Result<List, PlaceEr
     if text.trim().is_empty() && format != Format::POLICY_TOML {
         return Err(document.error(0..0, "the file is empty", None));
     }
-    (format.0.read)(document)
+    let list = (format.0.read)(document)?;
+    let says_nothing = list.entries.is_empty() && list.default.is_none() && list.script.is_none();
+    if says_nothing && format != Format::POLICY_TOML {
+        let first = list.aside.first();
+        let at = first.map_or(0, |aside| document.offset(aside.place.line as usize, aside.place.column as usize));
+        let message = format!("no bypass rule was found in this file, which was read as {}", format.title());
+        return Err(document.error(at..at, message, first.map(|aside| aside.what.clone())));
+    }
+    Ok(list)
 }
 
 /// Writes a list in a format, whole.

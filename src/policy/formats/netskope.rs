@@ -11,7 +11,7 @@ use crate::source::{Document, PlaceError, Places};
 
 pub(super) static CSV: Spec = Spec {
     name: "netskope-csv",
-    title: "a Netskope URL list in CSV",
+    title: "a table in CSV, as Netskope's URL lists are",
     dialects: &["netskope-url-list", "netskope-domain"],
     recognises: |sample: &Sample<'_>| {
         sample.extension == "csv" || header(sample.text).is_some() || has_columns(sample.text)
@@ -41,7 +41,7 @@ fn has_columns(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     let has = |line: &str| {
         let entry = line.split([' ', '\t']).next().unwrap_or_default();
-        entry.contains(',') && !line.contains(['{', '(', '=', '\\'])
+        entry.trim_end_matches(',').contains(',') && !line.contains(['{', '(', '=', '\\'])
     };
     lines.clone().count() > 1 && lines.any(has)
 }
@@ -58,6 +58,12 @@ fn is_heading(name: &str) -> bool {
     names.iter().any(|heading| heading.eq_ignore_ascii_case(name))
 }
 
+/// Whether a column says what an entry is there for.
+fn is_about(name: &str) -> bool {
+    let names = ["category", "comment", "comments", "description", "note", "notes", "reason", "serviceareadisplayname"];
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 fn read_csv(document: &Document) -> Result<List, PlaceError> {
     let mut list = List::new(Format(&CSV), document);
     list.dialect = "netskope-url-list".parse().ok();
@@ -68,6 +74,9 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
     let mut record = csv::StringRecord::new();
     let header = header(text);
     let mut heading = header;
+    // The columns that say something about an entry, where the heading names such columns; and whether there are more
+    // columns than a URL list and its notes have.
+    let (mut about, mut wide): (Vec<usize>, bool) = (Vec::new(), false);
     loop {
         let wrong = |error: &csv::Error| {
             let at = error.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
@@ -81,7 +90,13 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
         let start = start + text[start..].len() - text[start..].trim_start().len();
         let is_comment = record.get(0).is_some_and(|first| first.starts_with(['#', ';']));
         let column = header.filter(|_| !is_comment).unwrap_or(0);
-        let Some(first) = record.get(column).filter(|first| !first.is_empty()) else { continue };
+        let first = record.get(column).unwrap_or_default();
+        if first.is_empty() {
+            if header.is_some() && record.iter().any(|field| !field.is_empty()) {
+                list.put_aside(place(&mut places, start), "this row of a table names no host");
+            }
+            continue;
+        }
         let record_text = &text[start..];
         let before: usize = record.iter().take(column).map(str::len).sum();
         let offset = match column {
@@ -92,13 +107,21 @@ fn read_csv(document: &Document) -> Result<List, PlaceError> {
         let at = place(&mut places, start + offset + usize::from(quoted));
         if !is_comment && heading.take().is_some() {
             list.put_aside(at, format!("the heading {first} is no entry"));
+            about = (0..record.len()).filter(|at| record.get(*at).is_some_and(is_about)).collect();
+            wide = record.len() > 2;
+            list.dialect = list.dialect.filter(|_| !wide);
         } else if let Some(comment) = first.strip_prefix(['#', ';']) {
             list.comments.push((list.entries.len(), comment.trim().to_owned()));
         } else {
             let others = record.iter().enumerate().filter(|(at, field)| *at != column && !field.is_empty());
+            let others = others.filter(|(at, _)| about.is_empty() || about.contains(at));
             let note = others.map(|(_, field)| field).collect::<Vec<_>>().join(", ");
-            list.entries
-                .push(Entry::new(first, Action::Bypass, at).with_note(Some(note).filter(|note| !note.is_empty())));
+            let note = Some(note).filter(|note| !note.is_empty());
+            // A cell of such a table may hold several hosts.
+            let is_gap = |sign: char| wide && (matches!(sign, ',' | ';') || sign.is_whitespace());
+            for host in first.split(is_gap).filter(|host| !host.is_empty()) {
+                list.entries.push(Entry::new(host, Action::Bypass, at).with_note(note.clone()));
+            }
         }
     }
     Ok(list)
@@ -203,7 +226,9 @@ mod tests {
         let told: Vec<_> =
             list.entries.iter().map(|e| format!("{} {} {:?}", e.place(), e.pattern(), e.note())).collect();
         assert_eq!(told, ["3:12 *.okta.com Some(\"okta, exact\")", "4:12 cdn.example Some(\"cdn, exact\")"]);
-        assert_eq!((list.aside.len(), list.comments.len()), (1, 1));
+        let aside: Vec<_> = list.aside.iter().map(|aside| aside.what.as_str()).collect();
+        assert_eq!(aside, ["the heading URL is no entry", "this row of a table names no host"]);
+        assert_eq!(list.comments.len(), 1);
     }
 
     #[test]

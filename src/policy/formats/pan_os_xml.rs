@@ -14,12 +14,18 @@ pub(super) static SPEC: Spec = Spec {
     name: "pan-os-xml",
     title: "a PAN-OS configuration in XML",
     dialects: &["pan-os-exclusion", "pan-os-url", "pan-os-url-legacy"],
-    recognises: |sample: &Sample<'_>| sample.text.trim_start().starts_with('<') && sample.text.contains("</"),
+    recognises,
     read,
     says: SAYS,
     can_write,
     write,
 };
+
+/// It begins with a tag, which the words of Chrome's bypass list are not.
+fn recognises(sample: &Sample<'_>) -> bool {
+    let text = sample.text.trim_start();
+    text.starts_with('<') && !["<local>", "<-loopback>"].iter().any(|word| text.starts_with(word))
+}
 
 /// Around a part that has several roots.
 const WRAP: (&str, &str) = ("<part>", "</part>");

@@ -1,7 +1,8 @@
 //! The plain list: one entry on each line. `#` and `;` begin a comment, at the start of a line or behind a blank.
 //!
-//! A list that was copied from a page is read as well: the bullet or number before an entry is no part of it, and of
-//! the row of a table, with tabs between its cells, the hosts are taken.
+//! A list that was copied from a page, a table or a program is read as well: the bullet or number before an entry is no
+//! part of it, nor are quotes around it, a comma or semicolon behind it, or a remark in parentheses; and of the row of a
+//! table, with tabs between its cells, the hosts are taken. What is left out is said. A log is refused.
 
 use std::fmt::Write as _;
 
@@ -23,6 +24,10 @@ pub(super) static SPEC: Spec = Spec {
 };
 
 pub(super) fn read(document: &Document) -> Result<List, PlaceError> {
+    if let Some(log) = log_in(document.text()) {
+        let help = "give it to `middlebox policy impact --traffic` beside a list".to_owned();
+        return Err(document.error(0..log.len(), "this is a log of connections, and no list", Some(help)));
+    }
     let mut list = List::new(Format::PLAIN, document);
     lines(document, &mut list);
     if list.entries.is_empty() {
@@ -34,6 +39,8 @@ pub(super) fn read(document: &Document) -> Result<List, PlaceError> {
 
 /// Takes every line that is no comment as an entry.
 pub(super) fn lines(document: &Document, list: &mut List) {
+    // What stood around entries: where first, what, and around how many.
+    let mut trimmed: Option<(Place, String, usize)> = None;
     for (line, number) in document.text().lines().zip(1u32..) {
         let rest = line.trim_start();
         if rest.is_empty() {
@@ -53,8 +60,14 @@ pub(super) fn lines(document: &Document, list: &mut List) {
             Place { document: 0, line: number, column }
         };
         let entry = without_bullet(entry.trim_end());
+        let bare = bare(entry);
+        if bare.len() < entry.len() {
+            trimmed.get_or_insert_with(|| (place_of(entry), entry.replacen(bare, "…", 1), 0)).2 += 1;
+        }
+        let entry = bare;
         let mut add = |entry: &str| {
-            list.entries.push(Entry::new(entry, Action::Bypass, place_of(entry)).with_note(note.clone()));
+            let piece = document.piece(entry);
+            list.entries.push(Entry::of_piece(piece, Action::Bypass, place_of(entry)).with_note(note.clone()));
         };
         if !entry.contains('\t') {
             add(entry);
@@ -67,6 +80,34 @@ pub(super) fn lines(document: &Document, list: &mut List) {
         }
         hosts.for_each(add);
     }
+    if let Some((place, what, count)) = trimmed {
+        let others = match count {
+            1 => String::new(),
+            more => format!("; so it is with {} more", more - 1),
+        };
+        list.put_aside(place, format!("what stands around this entry (`{what}`) is no part of it{others}"));
+    }
+}
+
+/// The first line of a log, if the text is one.
+fn log_in(text: &str) -> Option<&str> {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next()?;
+    let is_head = |line: &&str| ["#Fields:", "#Software:", "#Version:"].iter().any(|head| line.starts_with(head));
+    let is_log = is_head(&first) || crate::policy::traffic::is_line_of_a_log(first.as_bytes());
+    is_log.then_some(first)
+}
+
+/// An entry without quotes around it, without a separator behind it, and without a remark in parentheses.
+fn bare(entry: &str) -> &str {
+    let unseparated = entry.trim_end_matches([',', ';']).trim_end();
+    let unremarked = match unseparated.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
+        Some((before, _)) => before.trim_end(),
+        None => unseparated,
+    };
+    let quoted = ['"', '\'', '`'].iter().find_map(|quote| unremarked.strip_prefix(*quote)?.strip_suffix(*quote));
+    let bare = quoted.unwrap_or(unremarked).trim();
+    if bare.is_empty() { entry } else { bare }
 }
 
 /// An entry without the bullet or the number of a list item before it.
@@ -108,6 +149,7 @@ pub(super) fn is_line(entry: &Entry) -> bool {
         && !pattern.starts_with(['#', ';'])
         && comment_in(pattern).is_none()
         && without_bullet(pattern) == pattern
+        && bare(pattern) == pattern
         && !pattern.contains('\t')
 }
 

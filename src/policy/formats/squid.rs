@@ -132,7 +132,11 @@ impl Reader {
                                 let number = self.document(&included);
                                 self.file(&included, number, depth + 1)?;
                             }
-                            _ => self.list.put_aside(name.place, format!("the file {} could not be read", name.text)),
+                            _ => self.list.put_unread(
+                                name.place,
+                                None,
+                                format!("the file {} could not be read", name.text),
+                            ),
                         }
                     }
                 }
@@ -175,16 +179,12 @@ impl Reader {
                             );
                         }
                     }
-                    None => self
-                        .list
-                        .put_aside(value.place, format!("the file {file} of acl {} could not be read", name.text)),
+                    None => {
+                        let what = format!("the file {file} of acl {} could not be read", name.text);
+                        self.list.put_unread(value.place, None, what);
+                    }
                 },
-                None if value.text.starts_with('-') => {
-                    self.list.put_aside(
-                        value.place,
-                        format!("the option {} of acl {} is not looked at", value.text, name.text),
-                    );
-                }
+                None if value.text.starts_with('-') => self.option(name, kind, value),
                 None => read.push((value.text.clone().into_owned(), value.place)),
             }
         }
@@ -201,6 +201,27 @@ impl Reader {
         acl.kind = kind.text.clone().into_owned();
         acl.values.extend(read);
         Ok(())
+    }
+
+    /// An option of an acl (`src/cf.data.pre`): which names `ssl::server_name` compares, and how expressions read.
+    fn option(&mut self, name: &Word<'_>, kind: &Word<'_>, option: &Word<'_>) {
+        let said = format!("the option {} of acl {}", option.text, name.text);
+        match (&*kind.text, &*option.text) {
+            // That is what is compared at the step that decides, the second.
+            ("ssl::server_name", "--client-requested") => {
+                self.list
+                    .put_aside(option.place, format!("{said} asks for the client's names, which are compared anyhow"));
+            }
+            ("ssl::server_name", "--server-provided" | "--consensus") => {
+                self.list.put_unread(
+                    option.place,
+                    None,
+                    format!("{said} asks for names of the server, which are not compared"),
+                );
+            }
+            (kind, "-i" | "+i") if kind.ends_with("_regex") => {}
+            _ => self.list.put_aside(option.place, format!("{said} is not looked at")),
+        }
     }
 
     fn finish(mut self) -> List {
@@ -287,12 +308,15 @@ impl Reader {
                     clients.extend(acl.values.iter().filter_map(|(network, _)| network.parse::<Network>().ok()));
                 }
                 _ if named.is_none() && hosts(acl).is_some() => named = Some((name, acl, hosts(acl))),
+                kind @ ("ssl::server_name_regex" | "dstdom_regex") => {
+                    aside.push((*place, format!("acl {name} of type {kind} holds expressions, which are not tried")));
+                }
                 kind => aside.push((*place, format!("acl {name} of type {kind} limits it"))),
             }
         }
         if !aside.is_empty() {
             for (place, why) in aside {
-                self.list.put_aside(place, format!("`ssl_bump {}` makes no rule: {why}", bump.action));
+                self.list.put_unread(place, Some(action), format!("`ssl_bump {}` makes no rule: {why}", bump.action));
             }
             return false;
         }
@@ -306,8 +330,8 @@ impl Reader {
                 true
             }
             None => {
-                self.list
-                    .put_aside(bump.place, "this `ssl_bump` is for every host of some ports or clients".to_owned());
+                let what = "this `ssl_bump` is for every host of some ports or clients";
+                self.list.put_unread(bump.place, Some(action), what);
                 false
             }
         }

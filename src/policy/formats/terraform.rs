@@ -33,7 +33,20 @@ fn recognises(sample: &Sample<'_>) -> bool {
             .iter()
             .any(|start| line.starts_with(start))
     };
-    sample.extension == "tf" || sample.text.lines().map(str::trim_start).any(is_block)
+    let mut lines = sample.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '/']));
+    sample.extension == "tf"
+        || lines.clone().map(str::trim_start).any(is_block)
+        || lines.next().is_some_and(opens_a_block)
+}
+
+/// Whether a line is the head of a block of HCL: a type, labels, and a brace.
+fn opens_a_block(line: &str) -> bool {
+    let Some(head) = line.strip_suffix('{') else { return false };
+    let is_word = |word: &str| {
+        let word = word.trim_matches('"');
+        !word.is_empty() && word.chars().all(|sign| sign.is_ascii_alphanumeric() || "_-".contains(sign))
+    };
+    !head.trim().is_empty() && head.split_whitespace().all(is_word)
 }
 
 fn read(document: &Document) -> Result<List, PlaceError> {

@@ -1,8 +1,8 @@
 //! A list under a dialect: the policy that it makes, and the entries that the product refuses.
 
 use super::super::Action;
-use super::super::reading::{Reading, Written};
-use super::{Dialect, List};
+use super::super::reading::Reading;
+use super::{Dialect, Entry, List};
 
 impl List {
     /// The dialect in which it is read: the chosen one, else the one that it suggests, else the native one. A script is
@@ -16,11 +16,15 @@ impl List {
     /// any default, the product's counts. What the product refuses is collected, and makes no rule.
     #[must_use]
     pub fn under(&self, dialect: Option<Dialect>, default: Option<Action>) -> Reading {
-        let written = self.entries.iter().map(|entry| Written {
+        let default = default.or(self.default);
+        let reading = match dialect {
+            None => Reading::of(self.dialect_or(None), default, &self.entries),
             // Whoever names a dialect wants the whole list read in it.
-            dialect: entry.dialect().filter(|_| dialect.is_none()),
-            ..Written::from(entry)
-        });
-        Reading::of(self.dialect_or(dialect), default.or(self.default), written).with_script(self.script.clone())
+            Some(_) => {
+                let entries = self.entries.iter().cloned().map(Entry::without_dialect);
+                Reading::of(self.dialect_or(dialect), default, entries)
+            }
+        };
+        reading.with_script(self.script.clone()).with_unread(self.unread.clone())
     }
 }

@@ -3,12 +3,10 @@
 //!
 //! A category by itself is taken as a list of bypasses. Where rules stand beside it, they say what becomes of it.
 
-use serde_json::json;
-
 use super::super::Action;
 use super::say::{ALL_ACTIONS, Says};
 use super::tree::{self, Node, Value, place};
-use super::{Entry, Format, List, Place, Sample, Spec};
+use super::{Entry, Format, List, Place, Sample, Spec, json};
 use crate::source::{Document, PlaceError, Places};
 
 pub(super) static SPEC: Spec = Spec {
@@ -31,7 +29,7 @@ fn recognises(sample: &Sample<'_>) -> bool {
         "\"superCategory\"",
         "\"DO_NOT_DECRYPT\"",
     ];
-    sample.is_json() && keys.iter().any(|key| sample.text.contains(key))
+    sample.is_json() && !json::is_of_microsoft(sample) && keys.iter().any(|key| sample.text.contains(key))
 }
 
 /// What an API or a Terraform file says.
@@ -308,7 +306,7 @@ pub(super) fn action_name(action: Action) -> &'static str {
 fn write(list: &List) -> String {
     let groups = groups(list, "Bypass list");
     let category = |group: &Group<'_>| {
-        json!({
+        serde_json::json!({
             "configuredName": group.name,
             "customCategory": true,
             "superCategory": "USER_DEFINED",
@@ -332,8 +330,8 @@ fn write(list: &List) -> String {
                 .collect();
             let rule = |name: &str, number: usize, enabled: bool, action: Action, categories: Vec<String>| {
                 let state = if enabled { "ENABLED" } else { "DISABLED" };
-                let action = json!({"type": action_name(action)});
-                json!({"name": name, "order": number, "rank": 7, "state": state, "action": action, "urlCategories": categories})
+                let action = serde_json::json!({"type": action_name(action)});
+                serde_json::json!({"name": name, "order": number, "rank": 7, "state": state, "action": action, "urlCategories": categories})
             };
             let mut rules: Vec<_> = many
                 .iter()
@@ -343,7 +341,7 @@ fn write(list: &List) -> String {
                 })
                 .collect();
             rules.extend(list.default.map(|action| rule("Default", many.len() + 1, true, action, Vec::new())));
-            json!({"urlCategories": categories, "sslInspectionRules": rules})
+            serde_json::json!({"urlCategories": categories, "sslInspectionRules": rules})
         }
     };
     format!("{json:#}\n")

@@ -8,18 +8,27 @@ use super::destination::{Destination, of_target};
 /// A longer line is no line of a log; its beginning is all that is looked at.
 const LONGEST: usize = 64 << 10;
 
-/// Reads lines to the end of the stream.
+/// Counts where the lines of a stream lead to.
 pub(super) fn read(
-    mut stream: impl BufRead,
+    stream: impl BufRead,
     traffic: &mut Traffic,
     destination: for<'l> fn(&'l [u8]) -> Option<Destination<'l>>,
 ) -> io::Result<()> {
     let mut key = Vec::new();
+    each(stream, |line| {
+        if !line.starts_with(b"#") {
+            traffic.count(destination(line), 1, &mut key);
+        }
+    })
+}
+
+/// Takes every line that is not blank, to the end of the stream.
+pub(super) fn each(mut stream: impl BufRead, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut carried: Vec<u8> = Vec::new();
     let mut take = |line: &[u8]| {
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
-        if !line.is_empty() && !line.starts_with(b"#") {
-            traffic.count(destination(line), 1, &mut key);
+        if !line.is_empty() {
+            take(line);
         }
     };
     loop {

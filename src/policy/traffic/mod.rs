@@ -5,6 +5,7 @@ mod destination;
 mod har;
 mod lines;
 mod table;
+mod w3c;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,6 +34,8 @@ pub enum TrafficFormat {
     Har,
     /// A table with a line of headings, one of which names the host.
     Csv,
+    /// A log in the extended format of the W3C, with a `#Fields:` line.
+    W3c,
     /// One host on each line.
     Plain,
 }
@@ -70,7 +73,7 @@ pub enum TrafficError {
     },
     /// No line has a host in it.
     #[error(
-        "no line has a host in it; a Squid or web server access log, a HAR file, a CSV table with a column `host`, or a list of hosts can be read"
+        "no line has a host in it; a Squid or web server access log, a W3C extended log, a HAR file, a CSV table with a column `host`, or a list of hosts can be read"
     )]
     NoHost,
 }
@@ -94,6 +97,7 @@ impl Traffic {
             TrafficFormat::Csv => table::read(stream, &mut traffic)?,
             TrafficFormat::SquidNative => lines::read(stream, &mut traffic, lines::squid_native)?,
             TrafficFormat::CommonLog => lines::read(stream, &mut traffic, lines::common_log)?,
+            TrafficFormat::W3c => w3c::read(stream, &mut traffic)?,
             TrafficFormat::Plain => lines::read(stream, &mut traffic, lines::plain)?,
         }
         if traffic.counts.is_empty() { Err(TrafficError::NoHost) } else { Ok(traffic) }
@@ -152,10 +156,18 @@ impl<R: Read> Read for Full<R> {
     }
 }
 
+/// Whether a line is one of an access log.
+pub(super) fn is_line_of_a_log(line: &[u8]) -> bool {
+    lines::squid_native(line).is_some() || lines::common_log(line).is_some()
+}
+
 fn detect(beginning: &[u8]) -> TrafficFormat {
     let text = beginning.trim_ascii_start();
     if text.starts_with(b"{") {
         return TrafficFormat::Har;
+    }
+    if w3c::is_head(text) {
+        return TrafficFormat::W3c;
     }
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut lines = lines.by_ref().filter(|line| !line.is_empty() && !line.starts_with(b"#"));
@@ -180,6 +192,7 @@ impl fmt::Display for TrafficFormat {
             Self::CommonLog => "an access log in the common format",
             Self::Har => "a HAR file",
             Self::Csv => "a table",
+            Self::W3c => "a log in the W3C extended format",
             Self::Plain => "a list of hosts",
         })
     }
@@ -192,6 +205,7 @@ impl Serialize for TrafficFormat {
             Self::CommonLog => "common",
             Self::Har => "har",
             Self::Csv => "csv",
+            Self::W3c => "w3c",
             Self::Plain => "plain",
         })
     }

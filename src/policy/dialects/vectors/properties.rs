@@ -62,7 +62,7 @@ proptest! {
     ) {
         let entries = entries.into_iter().filter_map(|(entry, action)| Some((dialect.parse(&entry).ok()?, entry, action)));
         let rules = entries.zip(1..).map(|((pattern, entry, action), number)| {
-            Arc::new(RuleSpec::new(entry, action).into_rule(RuleId::numbered(number), pattern, Source::Live, None))
+            Arc::new(RuleSpec::new(entry, action).into_rule(RuleId::numbered(number), pattern, Source::Live))
         });
         let policy = Policy::compile(1, dialect, Action::Inspect, rules.collect());
         let subjects = Subjects {

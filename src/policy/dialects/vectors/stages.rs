@@ -14,7 +14,7 @@ fn policy(dialect: &str, rules: &[&str]) -> Policy {
         let (action, pattern) = rule.split_once(' ').unwrap();
         let spec = RuleSpec::new(pattern, action.parse().unwrap());
         let pattern = dialect.parse(pattern).unwrap();
-        Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live, None))
+        Arc::new(spec.into_rule(RuleId::numbered(number), pattern, Source::Live))
     });
     Policy::compile(1, dialect, dialect.default_action(), rules.collect())
 }
