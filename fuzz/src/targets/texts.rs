@@ -5,9 +5,8 @@ use std::io::Read;
 use middlebox::authority::Profile;
 use middlebox::net::{Destination, Host, Overrides, Parent, Pin, ResolveEntry, Way};
 use middlebox::pac::PacScript;
-use middlebox::policy::{
-    Action, Customer, Dialect, Network, Ports, Product, Question, Reading, Traffic, Written, impact,
-};
+use middlebox::policy::formats::Entry;
+use middlebox::policy::{Action, Customer, Dialect, Network, Ports, Product, Question, Reading, Traffic, impact};
 use middlebox::scenario::Scenario;
 use middlebox::source::Document;
 use url::Url;
@@ -46,7 +45,7 @@ pub(super) fn traffic(bytes: &[u8]) {
     };
     assert_eq!(whole.as_ref().ok().map(hosts), cut.as_ref().ok().map(hosts));
     let Ok(traffic) = whole else { return };
-    let entries = ["*.okta.com", "10.0.0.0/8"].map(|pattern| Written::new(pattern, Action::Bypass));
+    let entries = ["*.okta.com", "10.0.0.0/8"].map(|pattern| Entry::typed(pattern, Action::Bypass));
     let impact = impact(&Reading::of(Dialect::MIDDLEBOX, None, entries).policy, &traffic);
     assert!(impact.hosts <= traffic.hosts());
 }

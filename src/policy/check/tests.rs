@@ -76,7 +76,8 @@ fn another_organization_of_the_same_certificate_is_noticed() {
     let found = |dialect: &str, entry: &str| {
         let customer = Customer { org: Some("acme.okta.com".to_owned()), custom_domain: None };
         let products = [Product::load("okta").unwrap()];
-        let checked = check(&list(&[entry]), dialect.parse().unwrap(), Some(Action::Inspect), &products, &customer);
+        let checked =
+            check(&list(&[entry]), dialect.parse().unwrap(), Some(Action::Inspect), &[], &products, &customer);
         checked.unwrap().half_right.into_iter().find(|found| found.id == "H11").map(|found| found.what)
     };
     let open = "with the certificate *.okta.com, other organizations of okta.com are bypassed as well";

@@ -75,7 +75,7 @@ const ROWS: &[(&str, &str, Shown, &str)] = &[
 
 fn policy(dialect: Dialect, entry: &str) -> Policy {
     let spec = RuleSpec::new(entry, Action::Bypass);
-    let rule = spec.into_rule(RuleId::numbered(1), dialect.parse(entry).unwrap(), Source::Live, None);
+    let rule = spec.into_rule(RuleId::numbered(1), dialect.parse(entry).unwrap(), Source::Live);
     Policy::compile(1, dialect, Action::Inspect, vec![Arc::new(rule)])
 }
 
