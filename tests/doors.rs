@@ -10,6 +10,10 @@ mod any;
 mod connect;
 #[path = "doors/door.rs"]
 mod door;
+#[path = "doors/faithful.rs"]
+mod faithful;
+#[path = "doors/faithful_http2.rs"]
+mod faithful_http2;
 #[path = "doors/forward.rs"]
 mod forward;
 #[path = "doors/http2.rs"]
@@ -28,3 +32,5 @@ mod tls;
 #[cfg(target_os = "linux")]
 #[path = "doors/transparent.rs"]
 mod transparent;
+#[path = "doors/ways.rs"]
+mod ways;

@@ -12,6 +12,8 @@ mod addresses;
 mod after_finished;
 #[path = "proxy/agreement.rs"]
 mod agreement;
+#[path = "proxy/bad_certificates.rs"]
+mod bad_certificates;
 #[path = "proxy/changes.rs"]
 mod changes;
 #[path = "proxy/cut.rs"]
@@ -24,6 +26,8 @@ mod faulty_origins;
 mod first_bytes;
 #[path = "proxy/hang_ups.rs"]
 mod hang_ups;
+#[path = "proxy/host_names.rs"]
+mod host_names;
 #[path = "proxy/http1.rs"]
 mod http1;
 #[path = "proxy/http2.rs"]

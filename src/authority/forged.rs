@@ -31,6 +31,8 @@ pub struct Forged {
     pub valid: RangeInclusive<i64>,
     /// What the leaf was made after.
     pub mirrored: Mirrored,
+    /// How many names of the origin's certificate it does not have: of more than 1,024, only the host's own are mirrored.
+    pub left_out: usize,
     /// Whose key signed it.
     pub signed_by: SignedBy,
     /// Whether the chain keeps the rules that strict clients insist on; those of some products do not.

@@ -25,6 +25,10 @@ const PAST_OF_A_LIMITED_COPY: Duration = Duration::days(30);
 /// A leaf that is over ended a day ago and began so long ago; one that has not begun, the other way round.
 const WRONG_DATES: Duration = Duration::days(31);
 
+/// As many names are mirrored. Public CAs sign up to some hundreds; what has more is a test or an attack, and a leaf with
+/// all of them would be made, kept and sent for every host that it names.
+const MOST_NAMES: usize = 1024;
+
 /// Everything that a leaf is made from, except its key.
 pub(super) struct Sitter<'a> {
     pub(super) rules: &'a Leaf,
@@ -222,10 +226,11 @@ impl Sitter<'_> {
         let wrong_host = self.has_wrong_host();
         let mut names = match self.rules.san {
             San::HostOnly if !wrong_host => Vec::new(),
-            San::HostOnly | San::Copy | San::CopyAndHost => origin.names.clone(),
+            San::HostOnly | San::Copy | San::CopyAndHost => self.mirrored_names(origin),
             San::Union => {
                 let common_name = origin.common_name_as_name();
-                let rest = origin.names.iter().filter(|name| Some(*name) != common_name.as_ref()).cloned();
+                let names = self.mirrored_names(origin).into_iter();
+                let rest = names.filter(|name| Some(name) != common_name.as_ref());
                 common_name.clone().into_iter().chain(rest).collect()
             }
         };
@@ -236,6 +241,28 @@ impl Sitter<'_> {
             names.retain(|name| self.permitted(name));
         }
         names
+    }
+
+    /// The origin's names; of more than [`MOST_NAMES`] those that are the host's own, and where there are none, which is
+    /// the origin's fault and has to stay one, the first.
+    fn mirrored_names(&self, origin: &OriginLeaf) -> Vec<Vec<u8>> {
+        if origin.names.len() <= MOST_NAMES {
+            return origin.names.clone();
+        }
+        let host = self.host.to_string();
+        let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let is_own = |name: &&Vec<u8>| {
+            let name = text_of(name).map(|name| name.to_ascii_lowercase());
+            name.is_some_and(|name| name == host || Some(name) == wildcard)
+        };
+        let own: Vec<_> = origin.names.iter().filter(is_own).cloned().collect();
+        if own.is_empty() { origin.names[..MOST_NAMES].to_vec() } else { own }
+    }
+
+    /// How many of the origin's names are not mirrored because there are too many.
+    pub(super) fn left_out(&self) -> usize {
+        let Some(origin) = self.origin else { return 0 };
+        origin.names.len() - self.mirrored_names(origin).len()
     }
 
     fn permitted(&self, name: &[u8]) -> bool {

@@ -100,6 +100,7 @@ impl Authority {
             host: host.clone(),
             names_host,
             valid,
+            left_out: sitter.left_out(),
             mirrored: if origin.is_some() { Mirrored::Origin } else { Mirrored::NameAlone },
             signed_by,
             in_order,

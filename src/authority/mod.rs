@@ -42,7 +42,7 @@ pub use keys::KeyError;
 pub use names::{Attribute, AttributeType};
 pub use password::Password;
 pub use profile::{
-    CaKey, Confidence, Fact, FactStatus, Learning, Profile, ProfileError, TlsOffer, TlsVersion, Undecryptable,
+    AltSvc, CaKey, Confidence, Fact, FactStatus, Learning, Profile, ProfileError, TlsOffer, TlsVersion, Undecryptable,
     UndecryptableAction, UntrustedAction,
 };
 pub use recognise::{Fit, Recognised, recognise};

@@ -147,6 +147,21 @@ pub struct TlsOffer {
     pub origin_versions: Vec<TlsVersion>,
     /// ALPN protocols in order of preference (RFC 7301). Without `h2`, HTTP/2 is stripped on both legs.
     pub alpn: Vec<String>,
+    /// What becomes of an origin's offer of HTTP/3.
+    #[serde(default)]
+    pub alt_svc: AltSvc,
+}
+
+/// What a product does with `Alt-Svc` (RFC 7838) in the answers that it inspects: by it, origins offer HTTP/3, which
+/// leads around a middlebox that inspects TCP alone.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum AltSvc {
+    /// It passes.
+    Keep,
+    /// It is removed.
+    #[default]
+    Remove,
 }
 
 fn both_versions() -> Vec<TlsVersion> {
@@ -195,6 +210,9 @@ pub struct Learning {
     pub first: UndecryptableAction,
     /// For how long the host is bypassed; without it until the end.
     pub hours: Option<u32>,
+    /// Whether origins that do not verify, and are blocked, are learned as well.
+    #[serde(default)]
+    pub untrusted: bool,
 }
 
 impl Learning {

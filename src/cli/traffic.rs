@@ -5,6 +5,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
 use super::logging::LogFormat;
+use super::words;
 use crate::journal::{ConnectionRecord, Event, Outcome};
 
 /// Logs until the journal is gone.
@@ -69,13 +70,21 @@ fn line(record: &ConnectionRecord, outcome: Outcome) -> String {
             let fault = record.origin.as_ref().and_then(|origin| origin.fault.clone());
             fault.or_else(|| record.end.as_ref().map(|end| end.how.to_string()))
         }
-        (None, _) => None,
+        (None, _) => websockets(record),
     };
     let outcome = match why {
         Some(why) => format!("{outcome}: {why}"),
         None => outcome.to_string(),
     };
     plain(&format!("{}  {decided}  {outcome}", host(record)))
+}
+
+fn websockets(record: &ConnectionRecord) -> Option<String> {
+    let all: Vec<_> = record.exchanges.iter().filter_map(|exchange| exchange.websocket.as_ref()).collect();
+    let close = all.iter().find_map(|websocket| websocket.up.close.or(websocket.down.close));
+    let up = all.iter().map(|websocket| websocket.up.frames).sum();
+    let down = all.iter().map(|websocket| websocket.down.frames).sum();
+    (!all.is_empty()).then(|| words::websockets(up, down, close.map(u64::from)))
 }
 
 /// The host, with its port where that is not the usual one.

@@ -12,7 +12,7 @@ use super::control_args::ControlArgs;
 use super::error::CliError;
 use super::exit;
 use super::signal::Stop;
-use super::words::Format;
+use super::words::{self, Format};
 use crate::control::{ConnectionFilter, ServerEvent};
 use crate::policy::{Dialect, Pattern};
 
@@ -158,7 +158,7 @@ fn write_line(kind: &str, value: &Value, to: &mut dyn Write) -> io::Result<()> {
             let fault = text("/origin/fault");
             Some(if fault.is_empty() { text("/end/how") } else { fault }.to_owned())
         }
-        ("", _) => None,
+        ("", _) => websockets(value),
         (cause, confidence) => Some(format!("{}{} ({confidence})", cause, among(value))),
     };
     let why = why.filter(|why| !why.is_empty()).map_or(String::new(), |why| format!(": {}", plain(&why)));
@@ -167,6 +167,15 @@ fn write_line(kind: &str, value: &Value, to: &mut dyn Write) -> io::Result<()> {
         to,
         "{faint}{at}{faint:#} {id:>5}  {host}  {decision}  {style}{outcome}{style:#}{why}{faint}{mark}{faint:#}"
     )
+}
+
+fn websockets(record: &Value) -> Option<String> {
+    let exchanges = record["exchanges"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let all: Vec<_> = exchanges.iter().filter_map(|exchange| exchange.get("websocket")).collect();
+    let frames = |way: &str| all.iter().filter_map(|websocket| websocket[way]["frames"].as_u64()).sum();
+    let status = |websocket: &&Value| ["up", "down"].into_iter().find_map(|way| websocket[way]["close"].as_u64());
+    let close = all.iter().find_map(status);
+    (!all.is_empty()).then(|| words::websockets(frames("up"), frames("down"), close))
 }
 
 fn among(record: &Value) -> String {
@@ -225,6 +234,20 @@ mod tests {
             "origin": { "fault": "refused\nthe connection" },
         });
         assert_eq!(line("closed", &failed), "     8  a [2J.example:8443  undecided  failed: refused the connection");
+        let chat = json!({
+            "id": 9,
+            "destination": "chat.example:443",
+            "decision": { "action": "inspect", "rule": null },
+            "outcome": "accepted",
+            "exchanges": [
+                { "status": 200 },
+                { "status": 101, "websocket": { "up": { "frames": 2, "close": null }, "down": { "frames": 1, "close": 1000 } } },
+            ],
+        });
+        assert_eq!(
+            line("closed", &chat),
+            "     9  chat.example  inspect, default  accepted: WebSocket, frames 2 up and 1 down, closed with 1000"
+        );
         assert_eq!(line("policy", &json!({ "epoch": 3 })), "         policy at epoch 3");
     }
 }

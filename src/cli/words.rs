@@ -13,6 +13,12 @@ where
     PossibleValuesParser::new(known).try_map(|word| word.parse::<T>())
 }
 
+/// The WebSockets of a connection: frames of client and origin, and the first status with which one was closed.
+pub(super) fn websockets(up: u64, down: u64, close: Option<u64>) -> String {
+    let close = close.map_or(String::new(), |status| format!(", closed with {status}"));
+    format!("WebSocket, frames {up} up and {down} down{close}")
+}
+
 /// How a command tells what it found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::{Cause, Confidence, ConnectionRecord, DecisionKind, Exchange, Outcome, Told, Via};
+use super::{Cause, Confidence, ConnectionRecord, DecisionKind, Exchange, Outcome, SeenFrame, Told, Via};
 use crate::net::Way;
 
 /// An archive; its JSON form is the file's content.
@@ -48,6 +48,9 @@ struct Entry {
     #[serde(rename = "serverIPAddress", skip_serializing_if = "Option::is_none")]
     server_ip_address: Option<String>,
     connection: String,
+    /// As browsers write them, without what was in them.
+    #[serde(rename = "_webSocketMessages", skip_serializing_if = "Option::is_none")]
+    web_socket_messages: Option<Vec<Message>>,
     #[serde(rename = "_middlebox")]
     middlebox: Middlebox,
 }
@@ -89,6 +92,20 @@ struct Nothing {}
 struct Content {
     size: u64,
     mime_type: &'static str,
+}
+
+/// One frame of a WebSocket.
+#[derive(Clone, Debug, Serialize)]
+struct Message {
+    /// `send` from the client, `receive` from the origin.
+    r#type: &'static str,
+    /// Seconds since 1970.
+    time: f64,
+    opcode: u8,
+    /// Never kept.
+    data: &'static str,
+    #[serde(rename = "_length")]
+    length: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -160,7 +177,19 @@ impl Entry {
             body_size: size(exchange.response_bytes),
             ..Response::default()
         };
-        Self::new(record, exchange.began_us, exchange.took_us, request, response)
+        let mut entry = Self::new(record, exchange.began_us, exchange.took_us, request, response);
+        entry.web_socket_messages = exchange.websocket.as_ref().map(|websocket| {
+            let opened = milliseconds(record.opened.unix_timestamp_nanos().try_into().unwrap_or(u64::MAX) / 1_000);
+            let message = |frame: &SeenFrame| Message {
+                r#type: if frame.from == "client" { "send" } else { "receive" },
+                time: (opened + milliseconds(frame.at_us)) / 1_000.0,
+                opcode: frame.kind.opcode(),
+                data: "",
+                length: frame.length,
+            };
+            websocket.frames.iter().map(message).collect()
+        });
+        entry
     }
 
     /// A connection of which nothing could be read: what is known is where it went and how it ended.
@@ -199,6 +228,7 @@ impl Entry {
             timings: Timings { send: 0.0, wait: took, receive: 0.0 },
             server_ip_address: address(record),
             connection: record.id.to_string(),
+            web_socket_messages: None,
             middlebox: Middlebox {
                 record: record.id,
                 decision: record.decision.as_ref().map(|decision| decision.action),
@@ -281,8 +311,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::journal::{Journal, OriginFacts};
-    use crate::net::Destination;
+    use crate::journal::{Journal, OriginFacts, WebSocketFacts};
+    use crate::net::{Destination, FrameKind};
 
     /// The archive of a journal, which has every member that HAR 1.2 demands, each of its kind.
     fn archive(journal: &Journal) -> Value {
@@ -317,6 +347,33 @@ mod tests {
     }
 
     #[test]
+    fn the_frames_of_a_websocket_are_messages_without_their_data() {
+        let journal = Journal::default();
+        let recording = journal.open("127.0.0.1:9".parse().unwrap());
+        recording.note(|record| record.opened = OffsetDateTime::UNIX_EPOCH + Duration::seconds(100));
+        let frame = |from, kind, at_us| SeenFrame { from, kind, last: true, length: 5, at_us };
+        let frames = vec![frame("client", FrameKind::Text, 250_000), frame("origin", FrameKind::Close, 500_000)];
+        recording.exchange(|| Exchange {
+            method: "GET".into(),
+            host: "chat.example".into(),
+            path: "/".into(),
+            version: "HTTP/1.1",
+            status: Some(101),
+            request_bytes: 11,
+            response_bytes: 7,
+            began_us: 0,
+            took_us: 500_000,
+            websocket: Some(Box::new(WebSocketFacts { frames, ..WebSocketFacts::default() })),
+        });
+        drop(recording);
+        let messages = json!([
+            { "type": "send", "time": 100.25, "opcode": 1, "data": "", "_length": 5 },
+            { "type": "receive", "time": 100.5, "opcode": 8, "data": "", "_length": 5 },
+        ]);
+        assert_eq!(archive(&journal)["log"]["entries"][0]["_webSocketMessages"], messages);
+    }
+
+    #[test]
     fn what_was_read_is_an_entry_for_each_exchange() {
         let journal = Journal::default();
         let recording = journal.open("127.0.0.1:9".parse().unwrap());
@@ -327,6 +384,7 @@ mod tests {
         });
         for (path, status) in [("/a", Some(200)), ("/b", None)] {
             recording.exchange(|| Exchange {
+                websocket: None,
                 method: "GET".into(),
                 host: "shop.example".into(),
                 path: path.into(),

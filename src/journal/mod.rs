@@ -13,7 +13,7 @@ pub use har::Har;
 pub use history::{ClientKey, History, Revision, Sighting, Verdict};
 pub use record::{
     ClientCertificate, ClientFacts, ClientProcess, ConnectionRecord, DecisionFacts, End, Exchange, ForgedFacts,
-    HandshakeFacts, OriginFacts, Stages, Told, Via,
+    HandshakeFacts, OriginFacts, SeenFrame, Stages, Told, Via, WebSocketFacts,
 };
 pub use store::{Event, Journal, JournalLimits, Live, OwnedSubjects, Pen, Recording};
 pub use tally::Tallied;

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use time::OffsetDateTime;
 
 use super::{DecisionKind, Diagnosis, Outcome};
-use crate::net::{Certificate, ClientHello, Destination, Way};
+use crate::net::{Certificate, ClientHello, Destination, FrameKind, Way, WebSocketCounts};
 use crate::policy::Standing;
 
 /// Everything known about one client connection; filled stage by stage, complete when the connection has ended.
@@ -69,6 +69,13 @@ impl ConnectionRecord {
     pub fn host(&self) -> Option<String> {
         let sni = self.hello.as_ref().and_then(|hello| hello.sni.clone());
         sni.or_else(|| self.destination.as_ref().map(|destination| destination.host.to_string()))
+    }
+
+    /// Adds a remark, unless it was made before.
+    pub(crate) fn note_once(&mut self, remark: &str) {
+        if !self.notes.iter().any(|note| note == remark) {
+            self.notes.push(remark.to_owned());
+        }
     }
 
     /// How a connection that may still be open turns out as it stands.
@@ -252,6 +259,35 @@ pub struct Exchange {
     pub began_us: u64,
     /// From the request's head to the end of the answer, in microseconds.
     pub took_us: u64,
+    /// What passed where it became a WebSocket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<Box<WebSocketFacts>>,
+}
+
+/// The frames of a WebSocket that was inspected; never what they carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WebSocketFacts {
+    /// Of the client.
+    pub up: WebSocketCounts,
+    /// Of the origin.
+    pub down: WebSocketCounts,
+    /// The first 32 frames, in the order in which they passed.
+    pub frames: Vec<SeenFrame>,
+}
+
+/// One frame of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SeenFrame {
+    /// Who sent it: `client`, `origin`.
+    pub from: &'static str,
+    /// What it is.
+    pub kind: FrameKind,
+    /// Whether its message ends with it.
+    pub last: bool,
+    /// Bytes of its payload, as they passed.
+    pub length: u64,
+    /// When its head passed, in microseconds since the connection was opened.
+    pub at_us: u64,
 }
 
 /// When each stage was reached, in microseconds since the connection was opened.

@@ -16,6 +16,7 @@ mod pump;
 mod resolve;
 mod tap;
 mod through;
+mod websocket;
 
 pub use certificate::{Certificate, CertificateError, CertificateFacts, pem};
 pub use dial::{DialError, Dialer, Routes};
@@ -32,3 +33,4 @@ pub use pump::{Filter, Flow, Passed, PumpError, ToEnd, pump, read_some};
 pub use resolve::{Overrides, ResolveEntry, ResolveEntryError, ResolveHosts};
 pub use tap::{Record, Tap, TapHandle, Trace, WireEnd};
 pub use through::{ParentFault, ParentSaid, ParentTls};
+pub use websocket::{FrameKind, WebSocketCounts, WebSocketFrame, WebSocketFrames};

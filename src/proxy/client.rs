@@ -107,6 +107,19 @@ impl Client {
         std::future::pending::<()>().await;
     }
 
+    /// Waits until the client's stream breaks, likewise. An end in order may be half a close, behind which the client
+    /// still waits for its answer.
+    pub(crate) async fn lost(&mut self) {
+        while self.ahead().len() < READ_AHEAD {
+            match self.read_ahead().await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// Closes so that what was written arrives: a socket closed with unread bytes resets, and a reset can overtake.
     pub(crate) async fn linger(&mut self) {
         let _ = timeout(Duration::from_secs(1), self.shutdown()).await;

@@ -33,10 +33,10 @@ impl Http2Stream {
 }
 
 impl Drop for Http2Stream {
-    /// A stream that is let go before it has ended would otherwise stay open for its client.
+    /// A stream that is let go ends as a socket that is closed: behind what was written, which a reset would overtake.
     fn drop(&mut self) {
         if !self.shut {
-            self.send.send_reset(Reason::CANCEL);
+            let _ = self.send.send_data(Bytes::new(), true);
         }
     }
 }

@@ -28,7 +28,7 @@ use super::respond::Answer;
 use super::upstream::{KnownOrigin, LegCarrier, OriginKey, OriginLeg, UpstreamError, version_name};
 use super::{Shared, pool, undecryptable};
 use crate::authority::{
-    Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
+    AltSvc, Defect, Forged, Freshness, Mirror, Mirrored, OriginFault, OriginTrust, SignedBy, UntrustedAction,
 };
 use crate::journal::{
     ConnectionRecord, End, ForgedFacts, HandshakeFacts, LeafAudit, OriginFacts, Outcome, Pen, Recording, Refusal,
@@ -42,8 +42,13 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// A fatal alert of TLS (RFC 8446, 6.2), before any version is agreed on.
 const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
-/// HTTP/3 is no way around the middlebox: appliances remove the offer of it.
-const DROPPED: &[&str] = &["alt-svc"];
+/// The header fields that the profile removes from answers.
+fn dropped(shared: &Shared) -> &'static [&'static str] {
+    match shared.authority.profile().tls().alt_svc {
+        AltSvc::Keep => &[],
+        AltSvc::Remove => &["alt-svc"],
+    }
+}
 
 /// The two legs of an inspected connection.
 pub(super) struct Legs {
@@ -191,7 +196,10 @@ async fn new_origin(shared: &Arc<Shared>, mut client: Client, recording: &Record
         }
     };
     if let Some(fault) = blocked_fault(shared, &leg.origin.trust) {
-        let answer = untrusted_page(&key.name, fault);
+        if shared.learned.takes_untrusted() {
+            undecryptable::learn(shared, recording, &key.host(), &format!("the origin is not trusted: {fault}"));
+        }
+        let answer = untrusted_page(shared, &key.name, fault);
         answer_inside(shared, client, recording, key, answer, &fault.to_string()).await;
         return Opened::Ended;
     }
@@ -265,8 +273,11 @@ fn blocked_fault<'a>(shared: &Shared, trust: &'a OriginTrust) -> Option<&'a Orig
     }
 }
 
-fn untrusted_page(host: &Host, fault: &OriginFault) -> Answer {
-    Answer::bad_gateway("tls_certificate_error", format!("{host} is blocked: {fault}"))
+/// The page that tells of a block, with the product's own status where it has one.
+fn untrusted_page(shared: &Shared, host: &Host, fault: &OriginFault) -> Answer {
+    let mut answer = Answer::bad_gateway("tls_certificate_error", format!("{host} is blocked: {fault}"));
+    answer.status = shared.authority.profile().block_status().unwrap_or(answer.status);
+    answer
 }
 
 fn note_origin(pen: &Pen, origin: &KnownOrigin) {
@@ -314,6 +325,13 @@ async fn forge(
                     defect: forged.defect.map(Defect::name),
                     cached: freshness == Freshness::Cached,
                 });
+                if forged.left_out > 0 {
+                    record.notes.push(format!(
+                        "{} names of the origin's certificate are left out of the forged one: of more than 1,024, only \
+                         the host's own are mirrored",
+                        forged.left_out
+                    ));
+                }
             });
             Some(forged)
         }
@@ -479,7 +497,7 @@ pub(super) async fn exchange(shared: &Arc<Shared>, recording: &Recording, legs: 
     let end = if http2 {
         let relay = Http2Relay {
             pen: Pen::clone(recording),
-            dropped: DROPPED,
+            dropped: dropped(shared),
             added: Arc::clone(&shared.added),
             limits: shared.config.limits,
         };
@@ -496,7 +514,7 @@ pub(super) async fn exchange(shared: &Arc<Shared>, recording: &Recording, legs: 
         let mut origin = Side::new(stream, Vec::new());
         let relay = Relay {
             recording,
-            dropped: DROPPED,
+            dropped: dropped(shared),
             added: &shared.added_lines,
             limits: shared.config.limits,
             parent: None,

@@ -90,7 +90,10 @@ pub(crate) async fn both(
                 up_open = false;
                 match flow {
                     Ok(_) => drop(first.get_or_insert_with(|| End::client("closed"))),
-                    Err(PumpError::Read(error)) => return cut(End::client(error.to_string())),
+                    // Where the origin had closed before, that is what ended it.
+                    Err(PumpError::Read(error)) => {
+                        return cut(first.unwrap_or_else(|| End::client(error.to_string())));
+                    }
                     // What it sent before it stopped reading still belongs to the client.
                     Err(PumpError::Write(error)) => drop(first.get_or_insert_with(|| End::origin(error.to_string()))),
                 }

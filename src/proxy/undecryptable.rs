@@ -1,4 +1,5 @@
-//! Sessions that a product cannot decrypt: what it does with them, and what some products learn of them.
+//! Sessions that a product cannot decrypt: what it does with them, and what some products learn of them, and of origins
+//! that they do not trust.
 
 use std::time::Instant;
 
@@ -39,6 +40,11 @@ impl Learned {
             self.hosts.insert(host.clone(), (Instant::now(), why.to_owned()));
         }
         self.learning.is_some()
+    }
+
+    /// Whether origins that do not verify are learned as well.
+    pub(crate) fn takes_untrusted(&self) -> bool {
+        self.learning.is_some_and(|learning| learning.untrusted)
     }
 
     /// Why a host is bypassed, where it was learned and not forgotten.
@@ -126,7 +132,7 @@ mod tests {
         let host: Destination = "a.example:443".parse().unwrap();
         let profile = |hours| Undecryptable {
             action: UndecryptableAction::Block,
-            learning: Some(Learning { first: UndecryptableAction::Block, hours }),
+            learning: Some(Learning { first: UndecryptableAction::Block, hours, untrusted: false }),
         };
         let learned = Learned::new(&profile(None), false);
         assert!(!learned.learn(&host, "why"));

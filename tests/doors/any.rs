@@ -89,6 +89,28 @@ async fn what_is_not_tls_passes_through_every_door() {
 }
 
 #[tokio::test]
+async fn an_origin_that_speaks_first_is_heard_through_every_door() {
+    for door in Door::ALL {
+        for rule in ["other.test", "site.test"] {
+            let site = origin("site.test").without_tls(443).plays(|mut wire, _| async move {
+                wire.send("220 hello\r\n").await;
+                wire.expect("QUIT\r\n").await;
+                wire.close().await;
+            });
+            let stage = door.stage("site.test").origin(site).lab(|lab| lab.bypass(rule)).start().await;
+            let mut tunnel = door.knock(&stage, "site.test", None).await.unwrap();
+            tunnel.expect("220 hello\r\n").await;
+            tunnel.send("QUIT\r\n").await;
+            assert_eq!(tunnel.rest().await, (String::new(), Ending::Orderly), "{door:?}");
+            drop(tunnel);
+            let record = stage.record().await;
+            assert_eq!((record.outcome, record.via), (Some(Outcome::Plain), Some(door.via())), "{door:?}");
+            assert_eq!(record.decision.as_ref().unwrap().action, DecisionKind::Plain, "{door:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_half_close_goes_through_every_door() {
     for door in Door::ALL {
         let site = origin("site.test").without_tls(443).plays(|mut wire, report| async move {

@@ -27,7 +27,12 @@ pub(crate) enum Door {
     /// With a user name, where the proxy asks for one.
     Socks5User,
     Forward,
+    /// Where the kernel leads connections to [`REDIRECTED`]; only in a namespace with such rules.
+    Redirected,
 }
+
+/// The address that stands for the host asked for, where the kernel redirects.
+pub(crate) const REDIRECTED: &str = "10.1.2.3";
 
 /// A user of the proxy, with a password.
 pub(crate) type User<'a> = Option<(&'a str, &'a str)>;
@@ -60,6 +65,7 @@ impl Door {
             Self::Socks4a => Via::Socks4,
             Self::Socks5 | Self::Socks5User => Via::Socks5,
             Self::Forward => Via::Forward,
+            Self::Redirected => Via::Transparent,
         }
     }
 
@@ -78,6 +84,7 @@ impl Door {
         let to = Destination::parse(&format!("{host}:443")).unwrap();
         match self {
             Self::Forward => stage().lab(|lab| lab.forward(any_port(), to)),
+            Self::Redirected => stage().lab(|lab| lab.transparent(any_port())),
             _ => stage(),
         }
     }
@@ -96,6 +103,7 @@ impl Door {
                 socks5(client.dial().await, host, user).await
             }
             Self::Forward => Ok(Wire::dial(stage.lab.other_addresses()[0]).await),
+            Self::Redirected => Ok(Wire::dial(format!("{REDIRECTED}:443").parse().unwrap()).await),
         }
     }
 }
@@ -117,8 +125,12 @@ pub(crate) fn basic((name, password): (&str, &str)) -> String {
 async fn connect(mut wire: Wire, host: &str, user: User<'_>) -> Result<Wire, Refused> {
     let proof = user.map(|user| format!("Proxy-Authorization: {}\r\n", basic(user))).unwrap_or_default();
     wire.send(format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n{proof}\r\n")).await;
-    match status(&wire.head().await) {
-        200 => Ok(wire),
+    let head = wire.head().await;
+    match status(&head) {
+        200 => {
+            assert_eq!(head, "HTTP/1.1 200 Connection established\r\n\r\n", "nothing extra");
+            Ok(wire)
+        }
         status => Err(Refused::Status(status)),
     }
 }

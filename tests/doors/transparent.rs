@@ -15,15 +15,15 @@ use crate::support::{Ending, HELLO, Origin, Stage, Wire, get, origin, stage};
 
 /// How the kernel brings connections to the proxy.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(crate) enum Way {
     Redirect,
     Tproxy,
 }
 
-const WAYS: [Way; 2] = [Way::Redirect, Way::Tproxy];
+pub(crate) const WAYS: [Way; 2] = [Way::Redirect, Way::Tproxy];
 
 /// Connections of this namespace to 10.0.0.0/8, which is nowhere, go to this port.
-fn lead(way: Way, port: u16) {
+pub(crate) fn lead(way: Way, port: u16) {
     nft("flush ruleset");
     match way {
         Way::Redirect => nft(&format!(
@@ -51,7 +51,7 @@ fn lead(way: Way, port: u16) {
 }
 
 /// The routes that both ways need.
-fn routes() {
+pub(crate) fn routes() {
     ip("route add 10.0.0.0/8 dev lo src 10.9.9.9");
     ip("rule add fwmark 1 lookup 100");
     ip("route add local 0.0.0.0/0 dev lo table 100");
@@ -246,7 +246,7 @@ fn a_client_that_is_not_allowed_is_turned_away_at_every_door() {
                     assert!(error.to_string().contains("AccessDenied"), "{error}");
                     Told::Alert("access_denied")
                 }
-                Door::Http2 | Door::Forward => {
+                Door::Http2 | Door::Forward | Door::Redirected => {
                     let mut wire = stage.client().dial().await;
                     wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
                     assert_eq!(wire.rest().await, (String::new(), Ending::Orderly));

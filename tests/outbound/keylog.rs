@@ -95,6 +95,24 @@ async fn the_file_holds_what_both_ends_hold_and_nobody_else_reads_it() {
         for line in client.iter().chain(&origin) {
             assert!(logged.lines().any(|logged| logged == line), "{line} is not in\n{logged}");
         }
+        // What Wireshark needs of each leg.
+        let labels: &[&str] = match version.version {
+            rustls::ProtocolVersion::TLSv1_2 => &["CLIENT_RANDOM"],
+            _ => &[
+                "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+                "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+                "CLIENT_TRAFFIC_SECRET_0",
+                "SERVER_TRAFFIC_SECRET_0",
+                "EXPORTER_SECRET",
+            ],
+        };
+        for leg in [&client, &origin] {
+            let random = leg[0].split(' ').nth(1).unwrap();
+            for label in labels {
+                let lines = logged.lines().filter(|line| line.starts_with(&format!("{label} {random} "))).count();
+                assert_eq!(lines, 1, "{label} in\n{logged}");
+            }
+        }
         assert_ne!(client[0].split(' ').nth(1), origin[0].split(' ').nth(1), "two legs have two randoms");
         #[cfg(unix)]
         {

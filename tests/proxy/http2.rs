@@ -144,11 +144,12 @@ async fn extended_connect_is_offered_where_the_origin_offers_it_and_carries_both
             let (answer, mut up) = sender.send_request(request, false).unwrap();
             let mut answer = soon("an answer", answer).await.unwrap();
             assert_eq!(stage.hears().await, "CONNECT Some(\"websocket\") https://site.test/chat");
-            for word in ["one", "two"] {
-                up.send_data(Bytes::from(word), false).unwrap();
+            // A text message and a ping, masked with zeros.
+            for frame in [&b"\x81\x83\0\0\0\0one"[..], b"\x89\x83\0\0\0\0two"] {
+                up.send_data(Bytes::from(frame), false).unwrap();
                 let heard = soon("an echo", answer.body_mut().data()).await.unwrap().unwrap();
                 answer.body_mut().flow_control().release_capacity(heard.len()).unwrap();
-                assert_eq!(heard, word);
+                assert_eq!(heard, frame);
             }
             // Half-closed: the origin still has the last word.
             up.send_data(Bytes::new(), true).unwrap();
@@ -159,7 +160,11 @@ async fn extended_connect_is_offered_where_the_origin_offers_it_and_carries_both
         let record = stage.accepted().await;
         assert_eq!(statuses(&record).len(), if offered { 2 } else { 1 });
         if offered {
-            assert_eq!((record.exchanges[1].method.as_str(), record.exchanges[1].request_bytes), ("CONNECT", 6));
+            assert_eq!((record.exchanges[1].method.as_str(), record.exchanges[1].request_bytes), ("CONNECT", 18));
+            let seen = record.exchanges[1].websocket.as_ref().unwrap();
+            assert_eq!((seen.up.frames, seen.up.text, seen.up.pings, seen.up.fault), (2, 1, 1, None));
+            // An echo of what a client sends is nothing that an origin may send; it passed all the same.
+            assert_eq!((seen.down.frames, seen.down.fault), (0, Some("a frame of the origin is masked")));
         }
     }
 }

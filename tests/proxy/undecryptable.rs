@@ -109,6 +109,30 @@ async fn what_is_learned_is_bypassed_from_the_next_connection_on() {
 }
 
 #[tokio::test]
+async fn an_untrusted_origin_is_blocked_once_and_then_bypassed_where_that_is_learned() {
+    for learn in [true, false] {
+        let stage = with_profile("netskope", learn, origin("site.test").certified_for(&["other.test"])).await;
+        let mut wire = stage.client().tls("site.test").await;
+        wire.send(get("site.test", "/")).await;
+        assert!(wire.answer().await.0.starts_with("HTTP/1.1 502 "));
+        wire.close().await;
+        stage.lab.records().await;
+        // Bypassed, the client judges the origin's own certificate.
+        assert_eq!(stage.client().try_tls("site.test").await.is_err(), learn);
+        let records = stage.records(2).await;
+        assert_eq!(records[0].outcome, Some(Outcome::Failed));
+        assert_eq!(records[1].outcome == Some(Outcome::Bypassed), learn, "{:?}", records[1].outcome);
+        assert_eq!(
+            noted(&records[0], "learned: site.test:443 is bypassed from now on"),
+            learn,
+            "{:?}",
+            records[0].notes
+        );
+        assert_eq!(noted(&records[1], "learned from an earlier connection (the origin is not trusted"), learn);
+    }
+}
+
+#[tokio::test]
 async fn a_profile_that_does_not_learn_refuses_to() {
     let error = stage().lab(|lab| lab.config(|config| config.learn = true)).try_start().await.err().unwrap();
     assert!(error.to_string().contains("leave --learn out") && !error.is_environment(), "{error}");

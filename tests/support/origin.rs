@@ -66,6 +66,12 @@ impl Origin {
         self
     }
 
+    /// Speaks TLS like this.
+    pub(crate) fn tls(mut self, config: ServerConfig) -> Self {
+        self.tls = Some(Arc::new(config));
+        self
+    }
+
     /// Speaks TCP alone, at this port.
     pub(crate) fn without_tls(mut self, port: u16) -> Self {
         (self.tls, self.port) = (None, port);

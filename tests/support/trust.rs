@@ -37,17 +37,27 @@ pub(crate) fn certificate_pem(name: &str) -> (String, String) {
     (params.signed_by(&key, &*CA).unwrap().pem(), key.serialize_pem())
 }
 
-/// TLS as an origin speaks it, with a certificate for these names.
+/// The CA itself, to sign what is not as usual.
+pub(crate) fn ca() -> &'static CertifiedIssuer<'static, KeyPair> {
+    &CA
+}
+
+/// TLS as an origin speaks it, with this chain.
+pub(crate) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> ServerConfig {
+    ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap()
+}
+
+/// The same, with a certificate for these names.
 pub(crate) fn server_config(names: &[String], alpn: &[&str]) -> ServerConfig {
     let key = key();
     let params = CertificateParams::new(names.to_vec()).unwrap();
     let leaf = params.signed_by(&key, &*CA).unwrap().der().clone();
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-        .unwrap();
+    let mut config = config(vec![leaf], &key);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config
 }

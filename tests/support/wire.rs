@@ -56,6 +56,12 @@ impl Wire {
         soon("more bytes", self.stream.read_buf(&mut self.ahead)).await
     }
 
+    /// Reads once, with room for all that came in one write; says how many bytes there were.
+    pub(crate) async fn gulp(&mut self) -> usize {
+        self.ahead.reserve(64 << 10);
+        self.more().await.unwrap()
+    }
+
     /// The next head, with its empty line.
     pub(crate) async fn head(&mut self) -> String {
         self.try_head().await.expect("a head")

@@ -58,7 +58,7 @@ enum State {
     #[default]
     Start,
     Size(u64, u8),
-    /// In blanks behind the size, which only an extension or the end of the line may follow.
+    /// Blanks behind the size: an extension or the end of the line is due.
     Blank(u64),
     /// Behind the size: an extension.
     Extension(u64),
@@ -166,9 +166,12 @@ mod tests {
 
     #[test]
     fn malformed_chunks_are_refused() {
+        for good in [&b"4 \r\nWiki"[..], b"4 \t;a\r\nWiki", b"4;a b\r\nWiki"] {
+            assert_eq!(chunked(good), Passed::All, "{:?}", String::from_utf8_lossy(good));
+        }
         let bad: [&[u8]; 10] = [
-            b"\r\n",
             b"4 4\r\n",
+            b"\r\n",
             b"x\r\n",
             b"4\nWiki",
             b"4\r\nWikiX",

@@ -310,6 +310,11 @@ impl RequestHead {
         self.head.has_member("connection", "upgrade") && self.header("upgrade").is_some()
     }
 
+    /// Whether the protocol that it asks for is this one.
+    pub(crate) fn upgrades_to(&self, protocol: &str) -> bool {
+        self.upgrades() && self.head.has_member("upgrade", protocol)
+    }
+
     /// Whether the client's connection may carry another request.
     pub(crate) fn keeps_alive(&self) -> bool {
         match self.version {
@@ -393,7 +398,17 @@ impl ResponseHead {
         }
     }
 
-    /// The head for the client; `drop` names fields to leave out, `closes` says that the connection ends with it.
+    /// Whether it says of the connection that it ends with it, or that it goes on.
+    pub(crate) fn says(&self, option: &str) -> bool {
+        self.head.has_member("connection", option)
+    }
+
+    /// Whether it has such a field.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.head.text(name).is_some()
+    }
+
+    /// The head for the client; `drop` names fields to leave out, `closes` that it says that the connection ends.
     pub(crate) fn to_client(&self, closes: bool, drop: &[&str]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.head.bytes.len() + 32);
         out.extend_from_slice(&self.head.bytes[self.head.first_line.clone()]);

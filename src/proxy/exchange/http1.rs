@@ -12,9 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::framing::Body;
 use super::head::{self, HeadError, Length, RequestHead, ResponseHead, Version};
+use super::websocket::{AfterUpgrade, Sender, WebSocketWatch};
 use crate::journal::{End, Exchange, Pen, Told};
 use crate::net::{
-    Destination, DialError, Filter, Flow, Parent, ParentFault, ParentSaid, Passed, PumpError, ToEnd, pump, read_some,
+    Destination, DialError, Filter, Flow, Parent, ParentFault, ParentSaid, Passed, PumpError, pump, read_some,
 };
 use crate::proxy::respond::Answer;
 use crate::proxy::stall::{Limits, Phase, Stall, words};
@@ -211,6 +212,7 @@ impl Relay<'_> {
         let (sent, received, passing) = (AtomicU64::new(0), AtomicU64::new(0), Passing::default());
         let begun = Instant::now();
         let mut status = None;
+        let mut websocket = None;
 
         let step = 'exchange: {
             // The head and what is there of the body leave in one write.
@@ -270,6 +272,9 @@ impl Relay<'_> {
                         stopped = &mut up, if sending => match stopped {
                             // It may have answered before it stopped reading: the answer decides.
                             Stopped::OriginGone => sending = false,
+                            Stopped::Broken(why) if !passing.answered.load(Ordering::Relaxed) => {
+                                break Answered::Refuse(Answer::bad_request(why.to_owned()), End::middlebox(why));
+                            }
                             stopped => break 'exchange stopped.into_step(),
                         },
                         answered = &mut down => break answered,
@@ -303,8 +308,12 @@ impl Relay<'_> {
             match answered {
                 Answered::Done { keep: true } => {}
                 Answered::Done { keep: false } => break 'exchange closed(self.reason(request), true),
-                Answered::Upgraded => {
-                    let Ended { end, clean } = self.upgraded(client, origin, &sent, &received).await;
+                Answered::Upgraded { extended } => {
+                    if request.upgrades_to("websocket") {
+                        websocket = Some(WebSocketWatch::new(self.recording.clone(), extended));
+                    }
+                    let Ended { end, clean } =
+                        self.upgraded(client, origin, websocket.as_ref(), &sent, &received).await;
                     break 'exchange closed(end, clean);
                 }
                 Answered::Closed { end, clean } => break 'exchange closed(end, clean),
@@ -330,6 +339,7 @@ impl Relay<'_> {
             response_bytes: received.into_inner(),
             began_us: self.recording.moment(begun),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            websocket: websocket.map(|watch| Box::new(watch.facts())),
         });
         step
     }
@@ -364,11 +374,12 @@ impl Relay<'_> {
         }
     }
 
-    /// After `101` the bytes pass untouched, each direction to its own end.
+    /// After `101` the bytes pass untouched, each direction to its own end; a WebSocket's are looked at.
     async fn upgraded<C, O>(
         &self,
         client: &mut Side<C>,
         origin: &mut Side<O>,
+        watch: Option<&WebSocketWatch>,
         sent: &AtomicU64,
         received: &AtomicU64,
     ) -> Ended
@@ -378,20 +389,32 @@ impl Relay<'_> {
     {
         let (early_up, early_down) = (std::mem::take(&mut client.buffer), std::mem::take(&mut origin.buffer));
         let up = async {
-            let flow = pump(&mut client.reader, &mut origin.writer, &mut ToEnd, &early_up, sent).await;
+            let mut all = AfterUpgrade { watch, sender: Sender::Client };
+            let flow = pump(&mut client.reader, &mut origin.writer, &mut all, &early_up, sent).await;
             if flow.is_ok() {
                 let _ = origin.writer.shutdown().await;
             }
             flow
         };
         let down = async {
-            let flow = pump(&mut origin.reader, &mut client.writer, &mut ToEnd, &early_down, received).await;
+            let mut all = AfterUpgrade { watch, sender: Sender::Origin };
+            let flow = pump(&mut origin.reader, &mut client.writer, &mut all, &early_down, received).await;
             if flow.is_ok() {
                 let _ = client.writer.shutdown().await;
             }
             flow
         };
         tunnel::both(self.recording.live(), self.limits.idle, up, down, sent, received).await
+    }
+}
+
+/// What is remarked of a header field that is removed from an answer.
+pub(super) fn removed(name: &str) -> String {
+    match name {
+        "alt-svc" => {
+            "Alt-Svc was removed from answers: the HTTP/3 that it offers would lead around inspection".to_owned()
+        }
+        name => format!("{name} was removed from answers"),
     }
 }
 
@@ -459,9 +482,17 @@ where
 }
 
 enum Answered {
-    Done { keep: bool },
-    Upgraded,
-    Closed { end: End, clean: bool },
+    Done {
+        keep: bool,
+    },
+    /// To another protocol, for which extensions may have been agreed on.
+    Upgraded {
+        extended: bool,
+    },
+    Closed {
+        end: End,
+        clean: bool,
+    },
     Refuse(Answer, End),
 }
 
@@ -553,7 +584,10 @@ impl ToClient<'_, '_> {
                 *self.status = Some(response.status);
             }
 
-            let mut out = response.to_client(!keep && !interim, self.relay.dropped);
+            // An end that follows from the answer and its request needs no word; one that contradicts them does.
+            let closes = response.says("close") || drains || (!keep && response.says("keep-alive"));
+            self.note_dropped(&response);
+            let mut out = response.to_client(closes && !interim, self.relay.dropped);
             let mut body = Body::of(length);
             if let Some(follow) = &mut body {
                 match follow.pass(buffer) {
@@ -583,7 +617,7 @@ impl ToClient<'_, '_> {
                 continue;
             }
             if response.status == 101 {
-                return Answered::Upgraded;
+                return Answered::Upgraded { extended: response.has("sec-websocket-extensions") };
             }
             let Some(mut body) = body else { return Answered::Done { keep } };
             return match pump(reader, writer, &mut body, &[], received).await {
@@ -601,6 +635,12 @@ impl ToClient<'_, '_> {
                 Err(PumpError::Read(error)) => Answered::Closed { end: End::origin(error.to_string()), clean: false },
                 Err(PumpError::Write(error)) => Answered::Closed { end: End::client(error.to_string()), clean: false },
             };
+        }
+    }
+
+    fn note_dropped(&self, response: &ResponseHead) {
+        for name in self.relay.dropped.iter().filter(|name| response.has(name)) {
+            self.relay.recording.note(|record| record.note_once(&removed(name)));
         }
     }
 

@@ -16,8 +16,10 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
 use smol_str::SmolStr;
 
+use super::http1::removed;
 use super::http2::Http2Relay;
 use super::http2_origin::Http2Origin;
+use super::websocket::{Sender, WebSocketWatch};
 use crate::journal::{Exchange, Told};
 use crate::proxy::respond::Answer;
 use crate::proxy::stall::{Phase, Stall};
@@ -36,6 +38,8 @@ pub(super) struct Http2Exchange {
     interim: AtomicU64,
     /// The head of the answer is on its way to the client.
     answered: AtomicBool,
+    /// Where the client asks for a WebSocket (RFC 8441).
+    websocket: Option<WebSocketWatch>,
 }
 
 /// Why an exchange did not come to its end.
@@ -76,6 +80,11 @@ impl Http2Exchange {
             (request.method().as_str().into(), host, request.uri().path().into())
         };
         let (method, host, path) = relay.pen.has_room().then(name).unwrap_or_default();
+        let asked_for = request.extensions().get::<Protocol>().map(Protocol::as_str);
+        // Which extensions are agreed on is in the answer, and frames may be on their way before it: what the client
+        // offers is what they may use.
+        let extended = request.headers().contains_key("sec-websocket-extensions");
+        let websocket = (asked_for == Some("websocket")).then(|| WebSocketWatch::new(relay.pen.clone(), extended));
         Self {
             relay,
             begun: Instant::now(),
@@ -87,6 +96,7 @@ impl Http2Exchange {
             received: AtomicU64::new(0),
             interim: AtomicU64::new(0),
             answered: AtomicBool::new(false),
+            websocket,
         }
     }
 
@@ -122,7 +132,7 @@ impl Http2Exchange {
             let mut uploading = pin!(async {
                 match ended {
                     true => Ok(()),
-                    false => carry(Direction::Up, &mut body, &mut to_origin, &self.sent, &self.relay).await,
+                    false => self.carry(Direction::Up, &mut body, &mut to_origin).await,
                 }
             });
             let mut answering = pin!(self.download(answer, &mut respond));
@@ -151,6 +161,56 @@ impl Http2Exchange {
         if let Err(broken) = result {
             self.end(broken, &mut respond, Some(&mut to_origin));
         }
+    }
+
+    /// Moves a body with its trailers, as the window of the receiving side lets it: only what has moved on makes room for
+    /// more. A reset of the receiving side is seen at once.
+    async fn carry(
+        &self,
+        direction: Direction,
+        from: &mut RecvStream,
+        to: &mut SendStream<Bytes>,
+    ) -> Result<(), Broken> {
+        let live = self.relay.pen.live();
+        let (moved, total, sender) = match direction {
+            Direction::Up => (&self.sent, live.up(), Sender::Client),
+            Direction::Down => (&self.received, live.down(), Sender::Origin),
+        };
+        loop {
+            let data = poll_fn(|cx| match to.poll_reset(cx) {
+                Poll::Ready(reset) => Poll::Ready(Err(direction.reset(reset))),
+                Poll::Pending => {
+                    from.poll_data(cx).map(|data| data.transpose().map_err(|error| direction.unread(&error)))
+                }
+            });
+            let Some(mut data) = data.await? else { break };
+            if let Some(watch) = &self.websocket {
+                watch.saw(sender, &data);
+            }
+            let ended = from.is_end_stream();
+            loop {
+                let room = if data.is_empty() { 0 } else { room(direction, to, data.len()).await? };
+                let piece = data.split_to(room);
+                let last = data.is_empty();
+                to.send_data(piece, last && ended).map_err(|error| direction.unwritten(&error))?;
+                // The stream may be gone meanwhile, and then nobody needs the room.
+                let _ = from.flow_control().release_capacity(room);
+                moved.fetch_add(room as u64, Ordering::Relaxed);
+                total.fetch_add(room as u64, Ordering::Relaxed);
+                if last {
+                    break;
+                }
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+        let trailers = poll_fn(|cx| from.poll_trailers(cx)).await.map_err(|error| direction.unread(&error))?;
+        let sent = match trailers {
+            Some(trailers) => to.send_trailers(trailers),
+            None => to.send_data(Bytes::new(), true),
+        };
+        sent.map_err(|error| direction.unwritten(&error))
     }
 
     fn progress(&self) -> (Phase, u64) {
@@ -196,7 +256,9 @@ impl Http2Exchange {
         self.status.store(parts.status.as_u16().into(), Ordering::Relaxed);
         drop_proxy_fields(&mut parts.headers);
         for name in self.relay.dropped {
-            parts.headers.remove(*name);
+            if parts.headers.remove(*name).is_some() {
+                self.relay.pen.note(|record| record.note_once(&removed(name)));
+            }
         }
         self.answered.store(true, Ordering::Relaxed);
         let ended = body.is_end_stream();
@@ -204,7 +266,7 @@ impl Http2Exchange {
         let mut to_client = sent.map_err(|error| Broken::client(&error))?;
         match ended {
             true => Ok(()),
-            false => carry(Direction::Down, &mut body, &mut to_client, &self.received, &self.relay).await,
+            false => self.carry(Direction::Down, &mut body, &mut to_client).await,
         }
     }
 
@@ -258,6 +320,7 @@ impl Drop for Http2Exchange {
             response_bytes: *self.received.get_mut(),
             began_us: self.relay.pen.moment(self.begun),
             took_us: u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            websocket: self.websocket.take().filter(|_| status == Some(200)).map(|watch| Box::new(watch.facts())),
         });
     }
 }
@@ -306,52 +369,6 @@ impl Direction {
             (_, Err(error)) => self.unwritten(&error),
         }
     }
-}
-
-/// Moves a body with its trailers, as the window of the receiving side lets it: only what has moved on makes room for
-/// more. A reset of the receiving side is seen at once.
-async fn carry(
-    direction: Direction,
-    from: &mut RecvStream,
-    to: &mut SendStream<Bytes>,
-    moved: &AtomicU64,
-    relay: &Http2Relay,
-) -> Result<(), Broken> {
-    let live = relay.pen.live();
-    let total = match direction {
-        Direction::Up => live.up(),
-        Direction::Down => live.down(),
-    };
-    loop {
-        let data = poll_fn(|cx| match to.poll_reset(cx) {
-            Poll::Ready(reset) => Poll::Ready(Err(direction.reset(reset))),
-            Poll::Pending => from.poll_data(cx).map(|data| data.transpose().map_err(|error| direction.unread(&error))),
-        });
-        let Some(mut data) = data.await? else { break };
-        let ended = from.is_end_stream();
-        loop {
-            let room = if data.is_empty() { 0 } else { room(direction, to, data.len()).await? };
-            let piece = data.split_to(room);
-            let last = data.is_empty();
-            to.send_data(piece, last && ended).map_err(|error| direction.unwritten(&error))?;
-            // The stream may be gone meanwhile, and then nobody needs the room.
-            let _ = from.flow_control().release_capacity(room);
-            moved.fetch_add(room as u64, Ordering::Relaxed);
-            total.fetch_add(room as u64, Ordering::Relaxed);
-            if last {
-                break;
-            }
-        }
-        if ended {
-            return Ok(());
-        }
-    }
-    let trailers = poll_fn(|cx| from.poll_trailers(cx)).await.map_err(|error| direction.unread(&error))?;
-    let sent = match trailers {
-        Some(trailers) => to.send_trailers(trailers),
-        None => to.send_data(Bytes::new(), true),
-    };
-    sent.map_err(|error| direction.unwritten(&error))
 }
 
 /// Waits until some of so many bytes may be sent, and says how many.

@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod http2_exchange;
 mod http2_origin;
+mod websocket;
 
 pub(crate) use framing::Body;
 pub(crate) use head::{HeadError, Length, RequestHead, ResponseHead, find_end, leading_empty_lines};

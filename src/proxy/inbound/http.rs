@@ -189,7 +189,7 @@ async fn plain(
     }
     let origin = tokio::select! {
         origin = shared.upstream.dialer().dial_for_requests(&inbound.destination) => origin.map_err(UpstreamError::from),
-        () = client.left() => {
+        () = client.lost() => {
             recording.finish(Outcome::GaveUp, End::client("left before the origin was reached"));
             return None;
         }
