@@ -337,7 +337,7 @@ fn a_shipped_scenario_runs_from_anywhere() {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(report["scenarios"][0]["file"], "scenarios/okta-verify-enrollment.toml");
-    assert!(place.read("report.xml").contains("<testsuites"));
+    assert!(place.junit("report.xml").contains("<testsuites"));
     let quiet = place.run(&["run", "okta-verify-enrollment", "--quiet"]);
     assert_eq!((stdout(&quiet), stderr(&quiet)), (String::new(), String::new()));
 }
@@ -369,7 +369,7 @@ fn a_failed_expectation_is_told_even_quietly() {
     let said = stdout(&output);
     assert!(!said.contains("It is inspected") && said.contains("It is not bypassed"), "{said}");
     assert!(said.contains("failing.toml:15:"), "{said}");
-    assert!(place.read("report.xml").contains("<failure"));
+    assert!(place.junit("report.xml").contains("<failure"));
     let shard = place.run(&["run", "failing.toml", "h01-exact-domain", "--shard", "2/2"]);
     assert_eq!(shard.status.code(), Some(0), "{}", stdout(&shard));
 }
@@ -382,7 +382,7 @@ fn a_scenario_without_its_lab_is_an_error_of_the_report() {
     let output = place.run(&["run", "no-lab.toml", "h01-exact-domain", "--junit", "report.xml"]);
     assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
     assert!(stderr(&output).contains("no profile is called `nope`"), "{}", stderr(&output));
-    let report = place.read("report.xml");
+    let report = place.junit("report.xml");
     assert!(report.contains("<error") && report.contains("h01-exact-domain"), "{report}");
 }
 

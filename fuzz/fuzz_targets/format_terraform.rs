@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| middlebox_fuzz::format("terraform", text));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| middlebox_fuzz::run("format_terraform", input));

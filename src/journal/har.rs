@@ -314,8 +314,36 @@ mod tests {
     use crate::journal::{Journal, OriginFacts, WebSocketFacts};
     use crate::net::{Destination, FrameKind};
 
+    /// The archive of a journal, which has every member that HAR 1.2 demands, each of its kind.
     fn archive(journal: &Journal) -> Value {
-        serde_json::from_slice(&Har::of(&journal.records(true)).to_json()).unwrap()
+        let archive: Value = serde_json::from_slice(&Har::of(&journal.records(true)).to_json()).unwrap();
+        let log = &archive["log"];
+        assert!(
+            log["version"].is_string() && log["creator"]["name"].is_string() && log["creator"]["version"].is_string()
+        );
+        for entry in log["entries"].as_array().unwrap() {
+            let texts = ["/startedDateTime", "/request/method", "/request/url", "/request/httpVersion", "/connection"];
+            let of_answer = ["statusText", "httpVersion", "redirectURL", "content/mimeType"];
+            let of_answer = of_answer.map(|name| format!("/response/{name}"));
+            for name in texts.into_iter().chain(of_answer.iter().map(String::as_str)) {
+                assert!(entry.pointer(name).is_some_and(Value::is_string), "{name} of {entry}");
+            }
+            let lists =
+                ["request/cookies", "request/headers", "request/queryString", "response/cookies", "response/headers"];
+            for name in lists {
+                assert!(entry.pointer(&format!("/{name}")).is_some_and(Value::is_array), "{name} of {entry}");
+            }
+            let sizes = ["request/headersSize", "request/bodySize", "response/headersSize", "response/bodySize"];
+            for name in sizes.into_iter().chain(["response/status", "response/content/size"]) {
+                assert!(entry.pointer(&format!("/{name}")).is_some_and(Value::is_i64), "{name} of {entry}");
+            }
+            assert!(entry["cache"].is_object(), "{entry}");
+            let parts = ["send", "wait", "receive"].map(|name| entry["timings"][name].as_f64().unwrap());
+            assert!(parts.iter().all(|part| *part >= 0.0), "{entry}");
+            assert!((parts.iter().sum::<f64>() - entry["time"].as_f64().unwrap()).abs() < 1e-9, "{entry}");
+            assert!(OffsetDateTime::parse(entry["startedDateTime"].as_str().unwrap(), &Rfc3339).is_ok(), "{entry}");
+        }
+        archive
     }
 
     #[test]

@@ -31,11 +31,17 @@
     return String(host).split(".").length - 1;
   }
 
-  // "*" is any characters, dots and slashes too; "?" is one; everything else is itself. No backtracking beyond the
-  // last star, so that no pattern takes longer than text times pattern.
+  // "*" is any characters, dots and slashes too; "?" is one. Everything else is itself in Netscape's description, but a
+  // regular expression in every browser, whose function replaces ".", "*" and "?" and no more, so that scripts rely on
+  // "(*.example|*.test)". Without such characters there is no backtracking beyond the last star, and no pattern takes
+  // longer than text times pattern; with them, the time limit holds.
   function shExpMatch(text, pattern) {
     text = String(text);
     pattern = String(pattern);
+    if (/[\\^$+()[\]{}|]/.test(pattern)) {
+      const source = pattern.replace(/\./g, "\\.").replace(/\*/g, ".*").replace(/\?/g, ".");
+      return new RegExp(`^${source}$`).test(text);
+    }
     let [at, next, star, resume] = [0, 0, -1, 0];
     while (at < text.length) {
       if (pattern[next] === "*") {
@@ -87,19 +93,18 @@
     return ((bytes[0] & 0xff) << 24) | ((bytes[1] & 0xff) << 16) | ((bytes[2] & 0xff) << 8) | (bytes[3] & 0xff);
   }
 
+  function isIpv4(text) {
+    const literal = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+    return literal !== null && literal.slice(1).every((byte) => byte <= 255);
+  }
+
   function isInNet(host, network, mask) {
-    let address = String(host);
-    const literal = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address);
-    if (literal === null) {
-      address = dnsResolve(address);
-      if (address === null) {
-        return false;
-      }
-    } else if (literal.slice(1).some((byte) => byte > 255)) {
+    if (!isIpv4(network) || !isIpv4(mask)) {
       return false;
     }
+    const address = isIpv4(host) ? String(host) : dnsResolve(host);
     const bits = convert_addr(mask);
-    return (convert_addr(address) & bits) === (convert_addr(network) & bits);
+    return address !== null && (convert_addr(address) & bits) === (convert_addr(network) & bits);
   }
 
   function dnsResolveEx(host) {

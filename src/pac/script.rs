@@ -65,7 +65,7 @@ pub struct Evaluation {
 
 impl Default for PacLimits {
     fn default() -> Self {
-        Self { memory: 32 << 20, stack: 256 << 10, time: Duration::from_millis(250), result: 64 << 10 }
+        Self { memory: 32 << 20, stack: 256 << 10, time: Duration::from_secs(2), result: 64 << 10 }
     }
 }
 

@@ -9,6 +9,8 @@ mod client_auth;
 mod connection;
 mod credentials;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http2_stream;
 mod inbound;
 mod intercept;
@@ -312,7 +314,7 @@ impl Proxy {
     }
 }
 
-/// A request's head as its origin is sent it, or none where it is refused. What benchmarks and fuzzing call.
+/// A request's head as its origin is sent it, or none where it is refused. What benchmarks call.
 #[doc(hidden)]
 #[must_use]
 pub fn forwarded(head: &[u8]) -> Option<Vec<u8>> {

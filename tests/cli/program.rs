@@ -1,5 +1,8 @@
 //! The program as a test starts it: in a folder of its own, with nothing inherited that would change what it does.
 
+#[path = "../support/junit.rs"]
+mod junit;
+
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -34,6 +37,13 @@ impl Place {
 
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// A report as JUnit XML, which has the shape that CI systems read.
+    pub(crate) fn junit(&self, name: &str) -> String {
+        let xml = self.read(name);
+        junit::assert_junit(&xml);
+        xml
     }
 
     pub(crate) fn command(&self, line: &[&str]) -> Command {

@@ -136,7 +136,7 @@ fn check_writes_junit_and_takes_packs_of_ones_own() {
     let output = place.run(&line);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stdout(&output).contains("any.api.acme.example") && stdout(&output).contains("it does not start"));
-    let xml = place.read("out.xml");
+    let xml = place.junit("out.xml");
     assert!(xml.contains("<failure") && xml.contains("any.api.acme.example:443"), "{xml}");
     place.write("bad.toml", "title = \"Ours\"\n\n[[host]]\nname = \"a.example\"\nneds = \"bypass\"\n");
     assert_eq!(
@@ -164,6 +164,27 @@ fn matrix_shows_all_dialects_side_by_side() {
     assert_eq!(table["hosts"].as_array().unwrap().len(), 4);
     let row = table["rows"].as_array().unwrap().iter().find(|row| row["dialect"] == "pan-os-exclusion").unwrap();
     assert_eq!(row["cells"][2]["no-match"], "established");
+}
+
+/// The common table of the sources, for the hosts in it: the apex, one label below, two labels below, a name with the
+/// same end, one with the same start, upper case, a trailing dot. What each cell has to be is in `src/policy/dialects/
+/// vectors`; here it is what the command says.
+#[test]
+fn matrix_reproduces_the_table_of_the_sources() {
+    let hosts = [
+        "okta.com",
+        "acme.okta.com",
+        "a.b.okta.com",
+        "notokta.com",
+        "okta.com.evil.com",
+        "ACME.OKTA.COM",
+        "acme.okta.com.",
+    ];
+    let mut line = [&["policy", "matrix"][..], &hosts].concat();
+    for pattern in ["okta.com", ".okta.com", "*.okta.com", "*okta.com"] {
+        line.extend(["--pattern", pattern]);
+    }
+    assert_eq!(shown(&Place::new(), "matrix-of-the-sources", &line), 0);
 }
 
 #[test]

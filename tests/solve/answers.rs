@@ -98,9 +98,11 @@ fn junit_has_one_case_that_says_what_was_found() {
     let place = Place::new();
     place.solve(&["a.one.test"], &["--junit", "found.xml"], &format!("{CLIENT} pinned a.one.test {{pin:a.one.test}}"));
     let found = std::fs::read_to_string(place.path("found.xml")).unwrap();
+    crate::junit::assert_junit(&found);
     assert!(found.contains(r#"tests="1" skipped="0" failures="0" errors="0""#), "{found}");
     place.solve(&["a.one.test"], &["--junit", "none.xml"], &format!("{CLIENT} get a.one.test"));
     let none = std::fs::read_to_string(place.path("none.xml")).unwrap();
+    crate::junit::assert_junit(&none);
     assert!(none.contains("<failure") && none.contains("Nothing has to be bypassed"), "{none}");
 }
 

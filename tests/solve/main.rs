@@ -10,4 +10,6 @@
 mod answers;
 mod dialects;
 mod found;
+#[path = "../support/junit.rs"]
+mod junit;
 mod place;

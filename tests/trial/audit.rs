@@ -48,7 +48,7 @@ fn a_careless_client_accepts_everything() {
         assert_eq!(cell["sent"]["requests"], 1, "{cell}");
         assert_eq!(cell["sent"]["bytes"], 8, "{cell}");
     }
-    let xml = place.read("audit.xml");
+    let xml = place.junit("audit.xml");
     assert_eq!(xml.matches("<testcase").count(), 20, "{xml}");
     assert_eq!((xml.matches("<failure").count(), xml.matches("<skipped").count()), (13, 2), "{xml}");
     assert!(xml.contains("classname=\"echo.acme.example\""), "{xml}");

@@ -67,7 +67,7 @@ fn what_was_expected_and_did_not_come_true_is_told_and_fails() {
     let output = place.run(&line(&flags, &curl(&[INTRANET])));
     assert_eq!(output.status.code(), Some(1));
     golden("exec-expectations", &stderr(&output));
-    let xml = place.read("exec.xml");
+    let xml = place.junit("exec.xml");
     assert_eq!((xml.matches("<testcase").count(), xml.matches("<failure").count()), (4, 3), "{xml}");
     assert!(xml.contains("message=\"expected intranet.acme.example=refused, got accepted on intranet"), "{xml}");
 }
@@ -76,7 +76,7 @@ fn what_was_expected_and_did_not_come_true_is_told_and_fails() {
 fn without_an_expectation_the_command_itself_is_the_test_case() {
     let place = Place::new();
     assert_eq!(place.run(&line(&["exec", "--junit", "a.xml"], &shell("exit 7"))).status.code(), Some(7));
-    let xml = place.read("a.xml");
+    let xml = place.junit("a.xml");
     assert_eq!((xml.matches("<testcase").count(), xml.matches("<failure").count()), (1, 1), "{xml}");
     assert!(xml.contains("the command ended with exit code 7"), "{xml}");
 }

@@ -20,10 +20,12 @@ fn limit(body: &str) -> PacLimit {
 
 fn is_time(body: &str) {
     let start = Instant::now();
-    let outcome = ask(body, "https://a.example/");
+    let time = Duration::from_millis(200);
+    let script = PacScript::compile("proxy.pac", &format!("function FindProxyForURL(url, host) {{ {body} }}")).unwrap();
+    let script = script.with_limits(PacLimits { time, ..PacLimits::default() });
+    let outcome = script.find_proxy(&url("https://a.example/"), "a.example", &names());
     // A generous bound, for machines with much else to do: what matters is that the call comes back.
-    assert!(start.elapsed() < Duration::from_secs(10), "{body}");
-    let time = PacLimits::default().time;
+    assert!(start.elapsed() < Duration::from_secs(20), "{body}");
     assert!(matches!(outcome, Err(PacError::Limit(PacLimit::Time(reached))) if reached == time), "{body}: {outcome:?}");
 }
 
@@ -40,13 +42,14 @@ fn endless_loops_end() {
 fn a_loop_at_the_top_ends() {
     let error = PacScript::compile("proxy.pac", "function FindProxyForURL() {} while (true) {}").unwrap_err();
     assert!(matches!(error, PacError::Limit(PacLimit::Time(_))), "{error}");
-    assert_eq!(error.to_string(), "the script was stopped: it runs longer than 250 ms");
+    assert_eq!(error.to_string(), "the script was stopped: it runs longer than 2000 ms");
 }
 
 #[test]
 fn catastrophic_regular_expressions_end() {
     is_time("return String(/^(a+)+$/.test('a'.repeat(64) + 'b'));");
     is_time("return String(/(x+x+)+y/.test('x'.repeat(64)));");
+    is_time("return String(shExpMatch('a'.repeat(64) + 'b', '(a+)+'));");
     is_time("return 'a'.repeat(64).replace(/(a|aa)+$(?!)/, '');");
 }
 

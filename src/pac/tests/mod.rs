@@ -3,6 +3,8 @@
 mod functions;
 mod limits;
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::*;
@@ -23,6 +25,8 @@ fn names() -> Overrides {
 /// The answer of a script whose `FindProxyForURL` has this body.
 fn ask(body: &str, address: &str) -> Result<String, PacError> {
     let script = PacScript::compile("proxy.pac", &format!("function FindProxyForURL(url, host) {{ {body} }}"))?;
+    // As much time as a machine may need that does much else.
+    let script = script.with_limits(PacLimits { time: Duration::from_secs(60), ..PacLimits::default() });
     let address = url(address);
     script.find_proxy(&address, address.host_str().unwrap_or_default(), &names())
 }

@@ -73,8 +73,19 @@ fn a_script_that_sends_the_device_itself_to_the_proxy_is_noticed() {
 
 #[test]
 fn another_organization_of_the_same_certificate_is_noticed() {
-    let checked = okta("squid-server-name", &["inspect .example", "acme.okta.com"], "acme.okta.com", None);
-    assert!(half_right(&checked).is_empty() || half_right(&checked).contains(&"H11"), "{:?}", checked.half_right);
+    let found = |dialect: &str, entry: &str| {
+        let customer = Customer { org: Some("acme.okta.com".to_owned()), custom_domain: None };
+        let products = [Product::load("okta").unwrap()];
+        let checked =
+            check(&list(&[entry]), dialect.parse().unwrap(), Some(Action::Inspect), &[], &products, &customer);
+        checked.unwrap().half_right.into_iter().find(|found| found.id == "H11").map(|found| found.what)
+    };
+    let open = "with the certificate *.okta.com, other organizations of okta.com are bypassed as well";
+    assert_eq!(found("squid-server-name", "acme.okta.com").as_deref(), Some(open));
+    // Whoever excludes all of them means it, and other products compare no name of a certificate here.
+    assert_eq!(found("squid-server-name", ".okta.com"), None);
+    assert_eq!(found("squid-dstdomain", "acme.okta.com"), None);
+    assert_eq!(found("netskope-domain", "acme.okta.com"), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //!
 //! Inferred: that a trailing dot counts. Not looked into: a `?` in an entry; `loopback`, which Windows bypasses as well.
 
-use super::draft::{Draft, Parts, one_of_a_list, range, span_of};
+use super::draft::{Draft, Parts, one_of_a_list, range};
 use super::stages::{Dot, Spelling, blank, decided, literal, needs, requested};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Subjects};
@@ -81,10 +81,10 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         return Ok(Draft::never(text).warn(0..text.len(), reason, None).done());
     }
     let Ok(port) = parts.port_number() else {
-        let span = span_of(rest, parts.port.unwrap_or_default());
-        let start = text.len().saturating_sub(span.len());
+        let typed = text.trim_end();
+        let start = typed.rfind(':').map_or(0, |colon| colon + 1);
         return Ok(Draft::never(text)
-            .warn(start..text.len(), "Chrome drops an entry whose port is no number", None)
+            .warn(start..typed.len(), "Chrome drops an entry whose port is no number", None)
             .done());
     };
     let bound = port.map_or(PatternPorts::Any, PatternPorts::One);

@@ -27,7 +27,7 @@ pub(super) static SPEC: Spec = Spec {
     default: (Action::Inspect, Standing::Established),
     order: (Order::FirstMatch, Standing::Established),
     subjects: "host of the request",
-    limits: Limits { entries: None, entry_length: None, other: &["a script runs 250 ms and uses 32 MiB"] },
+    limits: Limits { entries: None, entry_length: None, other: &["a script runs 2 seconds and uses 32 MiB"] },
     sources: &[
         "Netscape, Navigator Proxy Auto-Config File Format",
         "TooTallNate/proxy-agents pac-resolver dnsDomainIs.ts",

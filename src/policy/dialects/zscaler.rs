@@ -99,8 +99,14 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     if let Some((at, bad)) = text.char_indices().find(|(_, c)| !c.is_ascii()) {
         let mend = idna::domain_to_ascii(parts.host).ok().map(|ascii| format!("write its ASCII form `{ascii}`"));
-        let span = at..at + bad.len_utf8();
-        return Err(refuse(text, span, "Zscaler takes ASCII entries only", mend, Standing::Inferred));
+        return established(at..at + bad.len_utf8(), "Zscaler takes ASCII entries only", mend);
+    }
+    // What follows the host is not compared here, and may be in any case.
+    let host = span_of(text, parts.host);
+    if let Some(at) = parts.host.find(|c: char| c.is_ascii_uppercase()) {
+        let mend = Some(format!("write `{}`", text.replacen(parts.host, &parts.host.to_ascii_lowercase(), 1)));
+        let span = host.start + at..host.start + at + 1;
+        return established(span, "Zscaler demands lower case in an entry", mend);
     }
     if parts.host.ends_with('.') && parts.host.len() > 1 {
         return Ok(Draft::undefined(text).done());
@@ -109,6 +115,12 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         Some(bare) => (true, bare),
         None => (false, parts.host),
     };
+    if bare.len() > 255 {
+        return established(host, "Zscaler takes hosts of at most 255 characters", None);
+    }
+    if let Some(label) = bare.split('.').find(|label| label.len() > 63) {
+        return established(span_of(text, label), "Zscaler takes labels of at most 63 characters", None);
+    }
     let name = host_name(text, bare)?;
     let labels: Vec<&str> = bare.split('.').collect();
     if wide && labels.len() == 1 {
@@ -122,13 +134,6 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     let shape =
         if wide { Matcher::Deeper { name: name.clone(), fewest: 0, most: 5 } } else { Matcher::Exact(name.clone()) };
-    if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        let mend = Some(format!("write `{}`", text.to_ascii_lowercase()));
-        return Ok(Draft::never(text)
-            .doubt(shape, Side::Both, Standing::NotEstablished, "an entry with upper-case letters covers nothing")
-            .warn(0..text.len(), "Zscaler asks for entries in lower case; this one may never match", mend)
-            .done());
-    }
     if let Ok(network) = text.parse::<Network>()
         && text.contains('/')
     {

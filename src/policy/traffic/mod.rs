@@ -84,7 +84,7 @@ impl Traffic {
     /// # Errors
     /// It cannot be read, or no host is in it.
     pub fn read(stream: impl Read) -> Result<Self, TrafficError> {
-        let mut stream = BufReader::with_capacity(BUFFER, stream);
+        let mut stream = BufReader::with_capacity(BUFFER, Full(stream));
         let beginning = stream.fill_buf()?;
         let beginning = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning);
         if beginning.trim_ascii().is_empty() {
@@ -135,6 +135,24 @@ impl Traffic {
         } else {
             self.beyond += 1;
         }
+    }
+}
+
+/// Reads as much as there is room for, so that the beginning of a stream shows its format however slowly it comes.
+struct Full<R>(R);
+
+impl<R: Read> Read for Full<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.0.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 }
 
@@ -243,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_span_two_reads_are_whole() {
+    fn a_stream_that_comes_slowly_is_read_as_one_that_is_there() {
         struct Slow<'t>(&'t [u8]);
         impl Read for Slow<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -256,5 +274,7 @@ mod tests {
         let text = "acme.okta.com\nlogin.acme.example\nacme.okta.com\n";
         let traffic = Traffic::read(Slow(text.as_bytes())).unwrap();
         assert_eq!((traffic.read, traffic.hosts()), (3, 2));
+        let table = "user;Host;port\nann;acme.okta.com;443\n";
+        assert_eq!(Traffic::read(Slow(table.as_bytes())).unwrap().format, TrafficFormat::Csv);
     }
 }

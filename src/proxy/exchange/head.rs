@@ -366,7 +366,8 @@ impl ResponseHead {
             return Err(HeadError::FirstLine);
         };
         let version = read_version(std::str::from_utf8(version).map_err(|_| HeadError::FirstLine)?)?;
-        let separated = line[8] == b' ' && matches!(line.get(12), None | Some(b' '));
+        let printable = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+        let separated = line[8] == b' ' && matches!(line.get(12), None | Some(b' ')) && line.iter().all(printable);
         let status = std::str::from_utf8(status).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let status = status.and_then(|text| text.parse().ok()).filter(|_| separated).ok_or(HeadError::FirstLine)?;
         if status < 100 || line[12..].iter().any(|byte| *byte < 0x20 && *byte != b'\t') {
@@ -550,6 +551,7 @@ mod tests {
         assert!(!answer("HTTP/1.0 200 OK\r\n\r\n").keeps_alive());
         assert!(ResponseHead::parse(b"HTTP/1.1 2x0 OK\r\n\r\n".to_vec()).is_err());
         assert!(ResponseHead::parse(b"HTTP/1.1\r\n\r\n".to_vec()).is_err());
+        assert!(ResponseHead::parse(b"HTTP/1.1 200 O\0K\r\n\r\n".to_vec()).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::super::Dialect;
+use super::generated::{self, Dice};
 use crate::policy::matrix::{Cell, read};
 use crate::policy::standing::Standing;
 
@@ -77,18 +78,21 @@ fn no_proxy_is_read_as_curl_reads_it() {
         return;
     }
     let dialect: Dialect = "no-proxy-curl".parse().unwrap();
+    let mut dice = Dice::new(2);
+    let entries = generated::with(ENTRIES, 120, || dice.entry());
+    let hosts = generated::with(HOSTS, 60, || dice.host());
     let mut differing = Vec::new();
-    for entry in ENTRIES {
+    for entry in &entries {
         let mut curl = Command::new("curl");
         curl.env_clear().args(["-q", "-s", "-v", "--noproxy", entry, "-x", "http://127.0.0.1:1", "-w", "%{stderr}=\n"]);
         // Nothing listens on either port; all that counts is which one is tried.
         curl.args(["--connect-to", "::127.0.0.1:2"]);
-        curl.args(HOSTS.iter().map(|host| format!("http://{host}:8080/")));
+        curl.args(hosts.iter().map(|host| format!("http://{host}:8080/")));
         let output = curl.output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         let answers: Vec<bool> = told.split("=\n").map(|part| part.contains("Trying 127.0.0.1:2")).collect();
-        assert!(answers.len() > HOSTS.len(), "{told}");
-        for (host, real) in HOSTS.iter().zip(answers) {
+        assert!(answers.len() > hosts.len(), "{told}");
+        for (host, real) in hosts.iter().zip(answers) {
             let cell = read(dialect, entry, host, 8080);
             if matches!(cell, Cell::NotEstablished { .. }) {
                 println!("not compared: `{entry}` {host}: {cell}");

@@ -16,9 +16,9 @@ const ROWS: &[(&str, &str, &str, char, &str)] = &[
     ("zscaler", "*.safemarch.com", "safemarch.com", 'R', "V"),
     ("zscaler", "*safemarch.com", "safemarch.com", 'R', "V"),
     ("zscaler", ".gov", "agency.gov", 'R', "V / C"),
-    ("zscaler", "www.Safemarch.com", "www.safemarch.com", '-', "V"),
+    ("zscaler", "www.Safemarch.com", "www.safemarch.com", 'R', "V"),
     ("zscaler", "http://safemarch.com", "safemarch.com", 'R', "V"),
-    ("zscaler", "bücher.example", "xn--bcher-kva.example", 'r', "I"),
+    ("zscaler", "bücher.example", "xn--bcher-kva.example", 'R', "V"),
     ("zscaler", "10.0.0.0/8", "10.1.2.3", 't', "C"),
     ("zscaler", "my_app.safemarch.com", "my_app.safemarch.com", 'Y', "V"),
     ("zscaler", "safe_march.com", "safe_march.com", 'Y', "V"),
@@ -102,6 +102,9 @@ const ROWS: &[(&str, &str, &str, char, &str)] = &[
     // Skyhigh, Forcepoint
     ("skyhigh", r"regex(^(.+\.)?okta\.com$)", "acme.okta.com", '+', "K"),
     ("forcepoint", "*.okta.com", "acme.okta.com", '+', "K"),
+    // Sophos: any port; PAC: docs of pac-resolver
+    ("sophos", "okta.com", "acme.okta.com:8443", 'Y', "V"),
+    ("pac", "okta.com", "notokta.com", 'Y', "V"),
     // Umbrella, Sophos, Cloudflare, AWS: forms of which nothing is said
     ("umbrella", "okta.com/login", "okta.com", '-', "K"),
     ("sophos", "*.okta.com", "acme.okta.com", '-', "K"),
@@ -176,6 +179,8 @@ fn limits_of_length_are_the_products() {
     let refused =
         |dialect: &str, entry: &str| dialect.parse::<Dialect>().unwrap().parse(entry).unwrap_err().to_string();
     assert!(refused("zscaler", &format!("okta.com/{}", "a".repeat(1024))).contains("1,024"));
+    assert!(refused("zscaler", &format!("{}.com", "a.".repeat(127) + "b")).contains("255"));
+    assert!(refused("zscaler", &format!("{}.com", "a".repeat(64))).contains("63"));
     assert!(refused("pan-os-url", &format!("okta.com/{}", "a".repeat(255))).contains("255"));
     assert!(refused("cisco-ftd", &format!("CN={}", "a".repeat(65))).contains("64"));
     assert_eq!("zscaler".parse::<Dialect>().unwrap().limits().entries, Some(25_000));
@@ -187,6 +192,7 @@ fn a_refusal_has_its_place_and_its_mend() {
         ("zscaler", "*.okta.com"),
         ("zscaler", ".gov"),
         ("zscaler", "https://okta.com/"),
+        ("zscaler", "www.Safemarch.com"),
         ("pan-os-url", "*okta.com"),
         ("pan-os-url", "*.*.okta.com"),
         ("netskope-url-list", "acme*.okta.com"),
@@ -216,7 +222,6 @@ fn what_loads_and_never_matches_is_a_warning() {
         ("squid-dstdomain", "*.okta.com"),
         ("squid-dstdomain", "10.0.0.0/8"),
         ("squid-server-name", "okta.com/login"),
-        ("zscaler", "Okta.com"),
         ("zscaler", "10.0.0.0/8"),
         ("zscaler", "okta.com/login"),
         ("pan-os-exclusion", "*okta.com"),

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::super::Dialect;
+use super::generated::{self, Dice};
 use crate::policy::matrix::{Cell, read};
 use crate::policy::standing::Standing;
 
@@ -101,19 +102,22 @@ fn no_proxy_is_read_as_go_reads_it() {
         Ok(_) => {}
     }
     let dialect: Dialect = "no-proxy-go".parse().unwrap();
+    let mut dice = Dice::new(1);
+    let entries = generated::with(ENTRIES, 100, || dice.entry());
+    let hosts = generated::with(HOSTS, 60, || format!("{}{}", dice.host(), dice.one_of(&["", "", ":8443", ":80"])));
     let mut differing = Vec::new();
-    for entry in ENTRIES {
+    for entry in &entries {
         let mut asks = Command::new(&program);
         asks.env_clear().env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", entry);
         let mut asks = asks.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        asks.stdin.take().unwrap().write_all(HOSTS.join("\n").as_bytes()).unwrap();
+        asks.stdin.take().unwrap().write_all(hosts.join("\n").as_bytes()).unwrap();
         let told = String::from_utf8(asks.wait_with_output().unwrap().stdout).unwrap();
-        assert_eq!(told.lines().count(), HOSTS.len(), "{told}");
-        for (host, real) in HOSTS.iter().zip(told.lines()) {
+        assert_eq!(told.lines().count(), hosts.len(), "{told}");
+        for (host, real) in hosts.iter().zip(told.lines()) {
             let (name, port) = crate::net::split_port(host).unwrap_or((host, 443));
             let cell = read(dialect, entry, name, port);
             // What goes to no proxy by itself is no matter of the entry.
-            let built_in = ["localhost", "127.0.0.1"].contains(host);
+            let built_in = ["localhost", "127.0.0.1"].contains(&&**host);
             let ours = cell == Cell::Match(Standing::Established) || built_in;
             if !matches!(cell, Cell::Rejected { .. }) && ours.to_string() != real {
                 differing.push(format!("`{entry}` {host}: Go says {real}, here it is {cell}"));

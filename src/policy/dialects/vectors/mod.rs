@@ -7,12 +7,15 @@
 
 mod curl;
 mod details;
+mod generated;
 mod go;
 mod master;
 mod properties;
 mod python;
+mod reqwest;
 mod squid;
 mod stages;
+mod subjects;
 
 use super::Dialect;
 use crate::policy::matrix::{Cell, read};

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::super::Dialect;
+use super::generated::{self, Dice};
 use crate::policy::matrix::{Cell, read};
 use crate::policy::standing::Standing;
 
@@ -59,12 +60,14 @@ impl Drop for Squid {
     }
 }
 
-/// One list for each entry, chosen by a header; a match is a redirect, everything else a 403.
-fn configuration(address: SocketAddr) -> String {
+/// One list for each entry, chosen by a header; a match is a redirect, everything else a 403. With `-n` nothing is
+/// looked up for addresses.
+fn configuration(address: SocketAddr, entries: &[String]) -> String {
     let mut text = format!("http_port {address}\npid_filename none\naccess_log none\ncache deny all\n");
     text += "cache_log stdio:/dev/null\nnetdb_filename none\nshutdown_lifetime 0 seconds\nicon_directory /\n";
-    for (number, entry) in ENTRIES.iter().enumerate() {
-        let _ = writeln!(text, "acl chosen{number} req_header X-Entry ^{number}$\nacl list{number} dstdomain {entry}");
+    for (number, entry) in entries.iter().enumerate() {
+        let _ =
+            writeln!(text, "acl chosen{number} req_header X-Entry ^{number}$\nacl list{number} dstdomain -n {entry}");
         let _ = writeln!(text, "deny_info 307:http://matched.example/ list{number}");
         let _ = writeln!(text, "http_access deny chosen{number} list{number}");
     }
@@ -72,12 +75,12 @@ fn configuration(address: SocketAddr) -> String {
 }
 
 /// Starts Squid, or says why it cannot be had.
-fn start() -> Result<Squid, String> {
+fn start(entries: &[String]) -> Result<Squid, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
     let address = address.map_err(|error| error.to_string())?;
     let file = folder.path().join("squid.conf");
-    std::fs::write(&file, configuration(address)).map_err(|error| error.to_string())?;
+    std::fs::write(&file, configuration(address, entries)).map_err(|error| error.to_string())?;
     let program = ["squid", "/usr/sbin/squid"].into_iter().find(|name| {
         Path::new(name).is_file()
             || Command::new(name).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -120,14 +123,17 @@ impl Squid {
 
 #[test]
 fn dstdomain_is_read_as_squid_reads_it() {
-    let squid = match start() {
+    let mut dice = Dice::new(3);
+    let entries = generated::with(ENTRIES, 80, || dice.entry());
+    let hosts = generated::with(HOSTS, 50, || dice.host());
+    let squid = match start(&entries) {
         Ok(squid) => squid,
         Err(why) => return println!("skipped: {why}"),
     };
     let dialect: Dialect = "squid-dstdomain".parse().unwrap();
     let mut differing = Vec::new();
-    for (number, entry) in ENTRIES.iter().enumerate() {
-        for host in HOSTS {
+    for (number, entry) in entries.iter().enumerate() {
+        for host in &hosts {
             let (cell, real) = (read(dialect, entry, host, 443), squid.matches(number, host));
             if (cell == Cell::Match(Standing::Established)) != real {
                 differing.push(format!("`{entry}` {host}: Squid says {real}, here it is {cell}"));
