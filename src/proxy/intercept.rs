@@ -520,8 +520,10 @@ pub(super) async fn exchange(shared: &Arc<Shared>, recording: &Recording, legs: 
             parent: None,
         };
         match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
-            RelayEnd::Closed { end, clean: true, idle: true } if shared.config.pool => {
-                let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
+            RelayEnd::Closed { end, clean, idle: true } if shared.config.pool => {
+                if clean {
+                    let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
+                }
                 let stream = origin.reader.unsplit(origin.writer);
                 shared.pool.give(&key, stream, known);
                 end

@@ -2,6 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use middlebox::journal::{Outcome, Via};
+use middlebox::lab::LabBuilder;
 use middlebox::net::Host;
 use middlebox::simulation::{Alpn, App, OriginSpec};
 use tokio_tungstenite::tungstenite::Message;
@@ -54,6 +55,23 @@ async fn the_host_of_an_absolute_form_is_its_target() {
     assert_eq!(stage.hears().await, "GET / HTTP/1.0\r\nHost: site.test:80\r\n\r\n");
     client.close().await;
     assert_eq!(stage.record().await.exchanges[0].host, "site.test");
+}
+
+#[tokio::test]
+async fn with_pool_a_client_that_leaves_without_a_word_leaves_its_origin_to_the_next() {
+    let pooled = |lab: LabBuilder| lab.config(|config| config.pool = true);
+    let stage = stage().origin(origin("site.test").answers(HELLO)).lab(pooled).start().await;
+    for number in 1..=2 {
+        let mut client = stage.client().tls("site.test").await;
+        client.send("GET / HTTP/1.1\r\nHost: site.test\r\n\r\n").await;
+        client.answer().await;
+        stage.hears().await;
+        // No close_notify.
+        drop(client);
+        let records = stage.records(number).await;
+        let is_pooled = records[number - 1].notes.iter().any(|note| note.contains("pooled"));
+        assert_eq!(is_pooled, number == 2, "{records:#?}");
+    }
 }
 
 #[tokio::test]

@@ -370,7 +370,7 @@ impl ResponseHead {
         let separated = line[8] == b' ' && matches!(line.get(12), None | Some(b' ')) && line.iter().all(printable);
         let status = std::str::from_utf8(status).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let status = status.and_then(|text| text.parse().ok()).filter(|_| separated).ok_or(HeadError::FirstLine)?;
-        if status < 100 || line[12..].iter().any(|byte| *byte < 0x20 && *byte != b'\t') {
+        if status < 100 {
             return Err(HeadError::FirstLine);
         }
         Ok(Self { status, version, head })

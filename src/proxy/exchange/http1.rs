@@ -159,12 +159,14 @@ impl Relay<'_> {
             }
             let waiting = client.buffer.is_empty();
             let end = |end: End, clean: bool| Err(RelayEnd::Closed { end, clean, idle: false });
-            let idle = |end: End| Err(RelayEnd::Closed { end, clean: true, idle: true });
+            let idle = |end: End, clean: bool| Err(RelayEnd::Closed { end, clean, idle: true });
             tokio::select! {
                 read = read_some(&mut client.reader, &mut client.buffer) => match read {
-                    Ok(0) if waiting => return idle(End::client("closed")),
+                    Ok(0) if waiting => return idle(End::client("closed"), true),
                     Ok(0) => return end(End::client("closed inside a request head"), false),
                     Ok(_) => {}
+                    // Many clients leave without a close_notify: the origin's connection is none the worse for it.
+                    Err(error) if waiting => return idle(End::client(error.to_string()), false),
                     Err(error) => return end(End::client(error.to_string()), false),
                 },
                 read = read_some(&mut origin.reader, &mut origin.buffer) => return match read {
@@ -172,9 +174,9 @@ impl Relay<'_> {
                     Ok(_) => end(End::origin("spoke without being asked"), false),
                     Err(error) => end(End::origin(error.to_string()), false),
                 },
-                () = drain.cancelled(), if waiting => return idle(End::middlebox("drained")),
+                () = drain.cancelled(), if waiting => return idle(End::middlebox("drained"), true),
                 () = kill.cancelled() => return end(End::middlebox("ended"), false),
-                () = &mut deadline => return idle(End::middlebox("no request for 10 minutes")),
+                () = &mut deadline => return idle(End::middlebox("no request for 10 minutes"), true),
             }
         }
     }
