@@ -25,6 +25,11 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// A host with the origin's port, as a URL names it.
+    pub(crate) fn authority(&self, host: &str) -> String {
+        format!("{host}:{}", self.origin.port())
+    }
+
     pub(crate) fn new(proxy: SocketAddr, origin: SocketAddr, trusted: &Path, alpn: &[u8]) -> Fallible<Self> {
         let mut config = pki::client(trusted, alpn)?;
         // Each handshake is a whole one: a client that resumes is shown no certificate.
@@ -36,7 +41,7 @@ impl Route {
     pub(crate) async fn connect(&self, host: &str) -> Fallible<TlsStream<TcpStream>> {
         let mut stream = TcpStream::connect(self.proxy).await?;
         stream.set_nodelay(true)?;
-        let authority = format!("{host}:{}", self.origin.port());
+        let authority = self.authority(host);
         stream.write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await?;
         let head = HeadReader::default().next(&mut stream).await?.ok_or("the proxy closed instead of answering")?;
         if head.split(' ').nth(1) != Some("200") {
@@ -47,8 +52,8 @@ impl Route {
 }
 
 /// Sends one request without a body and reads its whole answer.
-pub(crate) async fn get(stream: &mut TlsStream<TcpStream>, host: &str, path: &str) -> Fallible<()> {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
+pub(crate) async fn get(stream: &mut TlsStream<TcpStream>, authority: &str, path: &str) -> Fallible<()> {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await?;
     stream.flush().await?;
     let mut heads = HeadReader::default();
     let head = heads.next(stream).await?.ok_or("closed instead of an answer")?;
@@ -67,8 +72,10 @@ pub(crate) async fn get(stream: &mut TlsStream<TcpStream>, host: &str, path: &st
 }
 
 /// Uploads so many bytes.
-pub(crate) async fn post(stream: &mut TlsStream<TcpStream>, host: &str, size: usize) -> Fallible<()> {
-    stream.write_all(format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {size}\r\n\r\n").as_bytes()).await?;
+pub(crate) async fn post(stream: &mut TlsStream<TcpStream>, authority: &str, size: usize) -> Fallible<()> {
+    stream
+        .write_all(format!("POST / HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {size}\r\n\r\n").as_bytes())
+        .await?;
     let (piece, mut left) = (vec![b'.'; 64 << 10], size);
     while left > 0 {
         let count = left.min(piece.len());

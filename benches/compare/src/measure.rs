@@ -155,7 +155,7 @@ async fn first_request(route: &Route) -> Fallible<()> {
 /// A connection, a request on it, and the certificate that was shown.
 async fn one_request(route: &Route, host: &str) -> Fallible<Vec<u8>> {
     let mut stream = route.connect(host).await?;
-    load::get(&mut stream, host, "/").await?;
+    load::get(&mut stream, &route.authority(host), "/").await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     Ok(shown.map(|leaf| leaf.to_vec()).unwrap_or_default())
 }
@@ -245,10 +245,10 @@ async fn for_a_while(width: usize, route: &Route) -> Fallible<Vec<Duration>> {
 
 /// Requests over 64 connections that stay.
 async fn requests1(figures: &mut Figures, route: &Route, proxy: &Running) -> Fallible<()> {
-    let mut streams = Vec::new();
+    let (authority, mut streams) = (route.authority(&host(0)), Vec::new());
     for _ in 0..64 {
         let mut stream = route.connect(&host(0)).await?;
-        load::get(&mut stream, &host(0), "/").await?;
+        load::get(&mut stream, &authority, "/").await?;
         streams.push(stream);
     }
     let (cpu, begun) = (cpu_seconds(proxy.pid()), Instant::now());
@@ -256,10 +256,11 @@ async fn requests1(figures: &mut Figures, route: &Route, proxy: &Running) -> Fal
     let workers: Vec<_> = streams
         .into_iter()
         .map(|mut stream| {
+            let authority = authority.clone();
             local.spawn_local(async move {
                 let mut count = 0_usize;
                 while begun.elapsed() < WINDOW {
-                    load::get(&mut stream, &host(0), "/").await?;
+                    load::get(&mut stream, &authority, "/").await?;
                     count += 1;
                 }
                 Fallible::Ok(count)
@@ -290,14 +291,15 @@ async fn requests2(figures: &mut Figures, route: &Route, proxy: &Running) -> Fal
         tokio::spawn(connection);
         senders.push(sender);
     }
+    let url = format!("https://{}/", route.authority(&host(0)));
     let (cpu, begun) = (cpu_seconds(proxy.pid()), Instant::now());
     let workers: Vec<_> = (0..64)
         .map(|number| {
-            let mut sender = senders[number % 4].clone();
+            let (mut sender, url) = (senders[number % 4].clone(), url.clone());
             tokio::spawn(async move {
                 let mut count = 0_usize;
                 while begun.elapsed() < WINDOW {
-                    let request = Request::get(format!("https://{}/", host(0))).body(Empty::<Bytes>::new())?;
+                    let request = Request::get(url.as_str()).body(Empty::<Bytes>::new())?;
                     sender.ready().await?;
                     let answer = sender.send_request(request).await?;
                     if answer.status() != 200 || answer.into_body().collect().await?.to_bytes().len() != 100 {
@@ -323,12 +325,12 @@ async fn bulk(figures: &mut Figures, route: &Route, proxy: &Running) -> Fallible
     let mebibytes = BULK as f64 / (1 << 20) as f64;
     let mut stream = route.connect(&host(0)).await?;
     let (cpu, begun) = (cpu_seconds(proxy.pid()), Instant::now());
-    load::get(&mut stream, &host(0), &format!("/bytes/{BULK}")).await?;
+    load::get(&mut stream, &route.authority(&host(0)), &format!("/bytes/{BULK}")).await?;
     figures.push(("down, MiB/s", mebibytes / begun.elapsed().as_secs_f64()));
     figures.push(("CPU s per GiB down", (cpu_seconds(proxy.pid()) - cpu) * 1024.0 / mebibytes));
     let mut stream = route.connect(&host(0)).await?;
     let (cpu, begun) = (cpu_seconds(proxy.pid()), Instant::now());
-    load::post(&mut stream, &host(0), BULK).await?;
+    load::post(&mut stream, &route.authority(&host(0)), BULK).await?;
     figures.push(("up, MiB/s", mebibytes / begun.elapsed().as_secs_f64()));
     figures.push(("CPU s per GiB up", (cpu_seconds(proxy.pid()) - cpu) * 1024.0 / mebibytes));
     Ok(())
@@ -340,13 +342,13 @@ async fn idle(figures: &mut Figures, route: &Route, proxy: &Running, count: usiz
     let mut held = Vec::new();
     for _ in 0..count {
         let mut stream = route.connect(&host(0)).await?;
-        load::get(&mut stream, &host(0), "/").await?;
+        load::get(&mut stream, &route.authority(&host(0)), "/").await?;
         held.push(stream);
     }
     let after = resident_kib(proxy.pid());
     // They have to be alive, or nothing was held.
     for stream in held.iter_mut().step_by(count / 10 + 1) {
-        load::get(stream, &host(0), "/").await?;
+        load::get(stream, &route.authority(&host(0)), "/").await?;
     }
     figures.push(("KiB per idle connection", (after - before) / count as f64));
     Ok(())
