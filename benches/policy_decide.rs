@@ -1,4 +1,9 @@
 //! How long a decision takes, and whether that depends on the length of the list; how fast traffic is read.
+//!
+//! Measured on 2026-11-26 by `middlebox policy impact`, release build, on one of two busy cores: a million lines of a
+//! Squid log with 20,000 hosts take 0.5 s of CPU; a million different hosts take 1.7 s with 10 rules and 1.8 s with
+//! 100,000 (their own reading subtracted), so reading, counting and deciding come to under 2 us for a host, and the
+//! length of the list to a tenth. This bench itself was not run.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
