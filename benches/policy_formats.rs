@@ -8,12 +8,13 @@
 //! | --- | ---: | ---: |
 //! | native dialect | 2.5 | 242 |
 //! | Zscaler | 2.6 | 279 |
-//! | Squid `dstdomain`, which refuses a third | 2.0 | 433 |
-//! | PAN-OS URL, which refuses a third | 2.7 | 431 |
-//! | `NO_PROXY` of curl, for which a third never matches | 2.3 | 450 |
+//! | Squid `dstdomain` | 2.0 | 433 |
+//! | PAN-OS URL | 2.7 | 431 |
+//! | `NO_PROXY` of curl | 2.3 | 450 |
 //!
-//! So the goal is reached in memory where the product takes all entries, and missed where each refusal is kept with its
-//! reason. This bench itself was not run.
+//! So the goal for memory is reached by two dialects of these five with this list, and missed by three; with entries
+//! that are all names or all of the product's own wildcard form, those take less: 263 MB in Squid's. The time is missed by
+//! half a second, of which reading is a part that was not measured apart. This bench itself was not run.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
