@@ -316,7 +316,7 @@ impl Journal {
         let mut open = lock(&self.0.open);
         let mut closed = lock(&self.0.closed);
         let mut record = live.snapshot();
-        record.stages.closed = Some(micros(live.opened.elapsed()));
+        record.stages.closed.get_or_insert_with(|| micros(live.opened.elapsed()));
         record.outcome.get_or_insert(Outcome::Failed);
         record.end.get_or_insert_with(|| End::middlebox("the connection's task ended early"));
         self.0.tally.count(&record);

@@ -522,7 +522,10 @@ pub(super) async fn exchange(shared: &Arc<Shared>, recording: &Recording, legs: 
             limits: shared.config.limits,
             parent: None,
         };
-        match Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await {
+        let ended = Box::pin(relay.run(&mut client, &mut origin, &mut Inside)).await;
+        // What is still said to both sides takes its time; a client that is gone may be back meanwhile.
+        recording.stage(|stages| &mut stages.closed);
+        match ended {
             RelayEnd::Closed { end, clean, idle: true } if shared.config.pool => {
                 if clean {
                     let _ = tokio::time::timeout(Duration::from_secs(5), client.writer.shutdown()).await;
@@ -595,8 +598,11 @@ struct Handshaken {
 /// Says how the connection turned out, from the client's first word after the handshake.
 fn judge(recording: &Recording, watch: &Watch, how: &Handshaken, end: End, if_accepted: Outcome) {
     let Handshaken { done, took, audit, resumed } = *how;
-    let Some((word, at)) = watch.first_word() else {
-        return recording.finish(Outcome::Unused, end);
+    let (word, at) = match watch.first_word() {
+        Some(first) => first,
+        // It was gone before it could be read from: seen as what we had to say, a session ticket, was written.
+        None if end.by == "client" => (FirstWord::End, Instant::now()),
+        None => return recording.finish(Outcome::Unused, end),
     };
     let gap = at.duration_since(done);
     let judges_late = judges_late(recording);

@@ -15,7 +15,7 @@ use crate::net::owners;
 const WAITING: usize = 64;
 
 /// For each millisecond of looking, so many of rest.
-const REST: u32 = 100;
+const REST: u32 = 50;
 
 /// Asks for the program behind a connection; the answer is written into its record.
 #[derive(Clone, Debug)]
