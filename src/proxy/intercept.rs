@@ -39,9 +39,6 @@ use crate::net::{ClientHello, DialError, Dialled, Host, Tap, TapHandle, Trace, W
 /// The client's handshake has to be complete within this.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// A client on a busy machine may take so long to judge what it was shown; what browsers open ahead they keep longer.
-const PROMPT: Duration = Duration::from_secs(1);
-
 /// A fatal alert of TLS (RFC 8446, 6.2), before any version is agreed on.
 const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
@@ -619,7 +616,7 @@ fn judge(recording: &Recording, watch: &Watch, how: &Handshaken, end: End, if_ac
     };
     // A refusal comes at once; what is closed later, or beside a connection that was accepted, was opened ahead of
     // need, as browsers do.
-    let prompt = gap <= (took * 10).max(PROMPT);
+    let prompt = gap <= (took * 10).max(Duration::from_millis(100));
     if !prompt || recording.accepted_beside() {
         return recording.finish(Outcome::Unused, End::client("opened ahead and never used"));
     }
