@@ -207,7 +207,9 @@ impl Policy {
 
     /// Asks again and again, with what is needed as it is in the common case.
     fn suppose<T>(subjects: &Subjects<'_>, ask: impl Fn(&Subjects<'_>) -> T, asked: impl Fn(&T) -> &Asked) -> T {
-        let mut subjects = *subjects;
+        let known = subjects;
+        // As in a running proxy, which looks an address up only where it is asked for.
+        let mut subjects = Subjects { address: known.address.filter(|_| known.connect_host.is_none()), ..*known };
         let host = match (subjects.sni, subjects.connect_host) {
             (Sni::Name(name), _) => Some(name),
             (_, host) => host,
@@ -223,7 +225,7 @@ impl Policy {
                     let named = host.filter(|host| !matches!(Host::parse(host), Ok(Host::Ip(_))));
                     subjects.sni = named.map_or(Sni::Absent, Sni::Name);
                 }
-                Need::Address => subjects.address = Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                Need::Address => subjects.address = known.address.or(Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
                 Need::OriginCertificate => subjects.certificate = Some(&certificate),
             }
             answer = ask(&subjects);

@@ -10,6 +10,7 @@ use arcstr::Substr;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::dialects::Dialect;
 use super::matcher::Matcher;
 use super::standing::{Assumption, Standing};
 use crate::net::{Destination, Host};
@@ -38,7 +39,9 @@ pub(super) enum PatternPorts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remarks {
     pub(super) doubts: Vec<Doubt>,
-    pub(super) warnings: Vec<PatternWarning>,
+    /// The dialect that has warnings about it. It says them anew when asked: they name the pattern, so that a million
+    /// of them would be a million texts.
+    pub(super) warned_of_by: Option<Dialect>,
     /// What it matches is not bypassed, whatever comes after it.
     pub(super) subtracts: bool,
 }
@@ -180,11 +183,6 @@ impl Pattern {
         &self.text
     }
 
-    /// The same pattern, as a piece of the text that it was read from.
-    pub(super) fn within(self, text: &Substr) -> Self {
-        Self { text: text.clone(), matcher: self.matcher.within(text), ..self }
-    }
-
     /// The port that it is bound to.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -196,8 +194,9 @@ impl Pattern {
 
     /// What its product takes without a word, and does not do.
     #[must_use]
-    pub fn warnings(&self) -> &[PatternWarning] {
-        self.remarks.as_ref().map_or(&[], |remarks| &remarks.warnings)
+    pub fn warnings(&self) -> Vec<PatternWarning> {
+        let dialect = self.remarks.as_ref().and_then(|remarks| remarks.warned_of_by);
+        dialect.map(|dialect| dialect.warnings(&self.text)).unwrap_or_default()
     }
 
     pub(super) fn doubts(&self) -> &[Doubt] {

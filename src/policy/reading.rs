@@ -100,23 +100,29 @@ impl Reading {
 /// Reads the patterns of one list after the other, so that they share what they have in common.
 pub(super) struct Reader {
     dialect: Dialect,
-    remarks: Option<Arc<Remarks>>,
+    /// Those of the last entries that had any, the last at the end.
+    remarks: Vec<Arc<Remarks>>,
 }
+
+/// A list has entries of a few forms, in turn.
+const FORMS: usize = 8;
 
 impl Reader {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, remarks: None }
+        Self { dialect, remarks: Vec::new() }
     }
 
     /// The pattern of an entry, in its own dialect where it has one.
     pub(super) fn read(&mut self, entry: &Entry) -> Result<Pattern, PatternError> {
         let mut pattern = entry.dialect().unwrap_or(self.dialect).parse_piece(entry.shared_pattern())?;
-        // What is not established about one entry is mostly what is not established about the one before it.
-        if pattern.remarks.is_some() {
-            if pattern.remarks == self.remarks {
-                pattern.remarks.clone_from(&self.remarks);
-            } else {
-                self.remarks.clone_from(&pattern.remarks);
+        // What is to be said about one entry is mostly what is to be said about one before it.
+        if let Some(own) = &mut pattern.remarks {
+            match self.remarks.iter().rev().find(|known| *known == own) {
+                Some(known) => own.clone_from(known),
+                None => {
+                    self.remarks.drain(..(self.remarks.len() + 1).saturating_sub(FORMS));
+                    self.remarks.push(Arc::clone(own));
+                }
             }
         }
         Ok(pattern)

@@ -230,6 +230,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The rule that applies, without the account that a decision gives.
+    pub(super) fn rule<'p>(&self, policy: &'p Policy) -> Option<&'p Rule> {
+        let applies = |rank| self.bearing(policy.at_rank(rank)) == Bearing::Applies;
+        self.first(policy, applies).map(|rank| policy.at_rank(rank))
+    }
+
     fn first(&self, policy: &Policy, mut accept: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.names().any(|named| matches!(named.target, Target::Wildcard(_))) {
             // What lies below a wildcard is in no index.

@@ -101,9 +101,11 @@ pub fn lint(reading: &Reading) -> Vec<Finding> {
             let mend = warnings.iter().find_map(|warning| warning.mend.clone());
             findings.push(Finding::of(FindingKind::OverBroad, rule, message, mend));
         } else {
-            findings.extend(warnings.iter().map(|warning| {
-                Finding::of(FindingKind::Doubtful, rule, warning.text.to_string(), warning.mend.clone())
-            }));
+            findings.extend(
+                warnings
+                    .into_iter()
+                    .map(|warning| Finding::of(FindingKind::Doubtful, rule, warning.text.into_owned(), warning.mend)),
+            );
         }
         findings.extend(overruled(policy, rule, &by_id));
     }

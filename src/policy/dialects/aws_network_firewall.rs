@@ -12,7 +12,7 @@ use super::stages::{Spelling, sni_alone};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::PatternError;
 use crate::policy::standing::Standing;
 
 pub(super) static SPEC: Spec = Spec {
@@ -28,14 +28,13 @@ pub(super) static SPEC: Spec = Spec {
     ask: |policy, subjects| sni_alone(policy, subjects, &Spelling::UNKNOWN),
 };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     if text.contains(['*', '/', ':']) || text.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     Ok(match text.strip_prefix('.') {
-        Some(bare) => Draft::new(text, Matcher::Within(host_name(text, bare)?)),
-        None => Draft::new(text, Matcher::Exact(host_name(text, text)?)),
-    }
-    .done())
+        Some(bare) => Draft::new(Matcher::Within(host_name(text, bare)?)),
+        None => Draft::new(Matcher::Exact(host_name(text, text)?)),
+    })
 }

@@ -15,7 +15,7 @@ use super::stages::{Spelling, sni_alone};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::PatternError;
 use crate::policy::standing::Standing;
 
 pub(super) static FQDN: Spec = Spec {
@@ -45,7 +45,7 @@ pub(super) static DOMAIN: Spec = Spec {
     ..FQDN
 };
 
-fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Pattern, PatternError> {
+fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let Some(bare) = text.strip_prefix('.') else {
         let name = text.trim_start_matches(['*', '.']);
@@ -53,7 +53,7 @@ fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Pattern, Pa
         return Err(refuse(text, 0..text.len(), "a domain object begins with a dot", mend, Standing::Established));
     };
     if bare.contains(['*', '/', ':']) || bare.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
-    Ok(Draft::new(text, shape(host_name(text, bare)?)).done())
+    Ok(Draft::new(shape(host_name(text, bare)?)))
 }

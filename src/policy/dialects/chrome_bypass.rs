@@ -15,7 +15,7 @@ use super::stages::{Dot, Spelling, blank, decided, literal, needs, requested};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Subjects};
 use crate::policy::matcher::{Matcher, is_loopback};
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts};
+use crate::policy::pattern::{PatternError, PatternPorts};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Network, Policy};
@@ -48,7 +48,7 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     decided(policy, view)
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_of_a_list(text)?;
     if let Some(at) = text.find(';') {
         let (problem, mend) = (crate::policy::PatternProblem::Character(';'), "write one rule for each host");
@@ -57,8 +57,8 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     let entry = text.trim().to_ascii_lowercase();
     match entry.as_str() {
-        "<local>" => return Ok(Draft::new(text, Matcher::Plain).done()),
-        "<-loopback>" => return Ok(Draft::new(text, Matcher::Loopback).subtracting().done()),
+        "<local>" => return Ok(Draft::new(Matcher::Plain)),
+        "<-loopback>" => return Ok(Draft::new(Matcher::Loopback).subtracting()),
         _ => {}
     }
     let (scheme, rest) = match entry.split_once("://") {
@@ -67,29 +67,27 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     };
     if let Some(scheme) = scheme.filter(|scheme| !matches!(*scheme, "https" | "wss")) {
         let reason = "an entry for another scheme covers no TLS connection";
-        return Ok(Draft::never(text).warn(0..scheme.len() + 3, reason, Some(format!("write `{rest}`"))).done());
+        return Ok(Draft::never(text).warn(0..scheme.len() + 3, reason, Some(format!("write `{rest}`"))));
     }
     if let Some(network) = range(rest) {
-        return Ok(Draft::new(text, Matcher::Network(network)).done());
+        return Ok(Draft::new(Matcher::Network(network)));
     }
     let parts = Parts::of(rest);
     if parts.path.is_some() || parts.user || parts.host.is_empty() {
         if rest.contains('?') && !rest.contains('/') {
-            return Ok(Draft::undefined(text).done());
+            return Ok(Draft::undefined(text));
         }
         let reason = "Chrome drops an entry that is neither a host nor a range";
-        return Ok(Draft::never(text).warn(0..text.len(), reason, None).done());
+        return Ok(Draft::never(text).warn(0..text.len(), reason, None));
     }
     let Ok(port) = parts.port_number() else {
         let typed = text.trim_end();
         let start = typed.rfind(':').map_or(0, |colon| colon + 1);
-        return Ok(Draft::never(text)
-            .warn(start..typed.len(), "Chrome drops an entry whose port is no number", None)
-            .done());
+        return Ok(Draft::never(text).warn(start..typed.len(), "Chrome drops an entry whose port is no number", None));
     };
     let bound = port.map_or(PatternPorts::Any, PatternPorts::One);
     if let Some(address) = literal(parts.host) {
-        return Ok(Draft::new(text, Matcher::Network(Network::of(address))).ports(bound).done());
+        return Ok(Draft::new(Matcher::Network(Network::of(address))).ports(bound));
     }
     let host = parts.host;
     let form = if host.starts_with('.') { format!("*{host}") } else { host.to_owned() };
@@ -101,13 +99,12 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         _ => Matcher::Glob(form.as_str().into()),
     };
     let boundless = matches!(&matcher, Matcher::Ends(end) if !end.starts_with('.'));
-    let draft = Draft::new(text, matcher).ports(bound);
+    let draft = Draft::new(matcher).ports(bound);
     Ok(if boundless {
         let name = form.trim_start_matches('*');
         let reason = format!("there is no label boundary: not{name} is covered as well");
         draft.warn(0..text.len(), reason, Some(format!("write `.{name}`, and `{name}` for itself")))
     } else {
         draft
-    }
-    .done())
+    })
 }

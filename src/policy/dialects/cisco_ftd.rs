@@ -16,7 +16,7 @@ use super::stages::{Spelling, add_common_name, blank, certifies, decided, needs}
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::Answer;
 use crate::policy::{Action, Policy};
@@ -63,7 +63,7 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     decided(policy, view)
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let value = match text.split_once('=') {
         None => text,
@@ -75,8 +75,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
                     0..text.len(),
                     "only the common name can be compared here",
                     Some("write `CN=okta.com`".to_owned()),
-                )
-                .done());
+                ));
         }
     };
     let span = span_of(text, value);
@@ -85,9 +84,9 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     }
     let bare = value.strip_prefix("*.").unwrap_or(value);
     if bare.contains('*') || value.starts_with('.') || value.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     let name = host_name(text, bare)?;
     let below = bare.len() < value.len();
-    Ok(Draft::new(text, if below { Matcher::Below(name) } else { Matcher::Exact(name) }).done())
+    Ok(Draft::new(if below { Matcher::Below(name) } else { Matcher::Exact(name) }))
 }

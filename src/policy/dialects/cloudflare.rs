@@ -14,7 +14,7 @@ use super::stages::{Spelling, sni_alone};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::Standing;
 
 pub(super) static HOST: Spec = Spec {
@@ -40,7 +40,7 @@ pub(super) static DOMAIN: Spec = Spec {
     ..HOST
 };
 
-fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Pattern, PatternError> {
+fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Draft, PatternError> {
     one_entry(text)?;
     if text.contains(['*', '/', ':']) || text.starts_with('.') {
         let mend = name_after_wildcards(text).map(|name| format!("write `{name}` with the selector Domain"));
@@ -52,11 +52,10 @@ fn parse(text: &str, shape: fn(arcstr::Substr) -> Matcher) -> Result<Pattern, Pa
                 Standing::Inferred,
                 "the value is compared as text",
             )
-            .warn(0..text.len(), "`==` compares the text as it is, and no host is written so", mend)
-            .done());
+            .warn(0..text.len(), "`==` compares the text as it is, and no host is written so", mend));
     }
     if text.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
-    Ok(Draft::new(text, shape(host_name(text, text)?)).done())
+    Ok(Draft::new(shape(host_name(text, text)?)))
 }

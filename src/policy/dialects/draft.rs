@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arcstr::Substr;
 use ipnet::IpNet;
 
+use super::Dialect;
 use crate::policy::Network;
 use crate::policy::matcher::Matcher;
 use crate::policy::pattern::{
@@ -14,12 +15,14 @@ use crate::policy::pattern::{
 };
 use crate::policy::standing::{Assumption, Standing};
 
-/// A pattern in the making.
-pub(super) struct Draft<'t> {
-    text: &'t str,
+/// What a dialect makes of an entry: a [`Pattern`] but for its text, and what there is to say about it.
+pub(in crate::policy) struct Draft {
     matcher: Matcher,
     ports: PatternPorts,
-    remarks: Remarks,
+    doubts: Vec<Doubt>,
+    subtracts: bool,
+    /// What the product takes without a word, and does not do.
+    pub(super) warnings: Vec<PatternWarning>,
 }
 
 /// The parts of an entry that may be written like a URL.
@@ -32,19 +35,20 @@ pub(super) struct Parts<'t> {
     pub(super) path: Option<&'t str>,
 }
 
-impl<'t> Draft<'t> {
-    pub(super) fn new(text: &'t str, matcher: Matcher) -> Self {
-        Self { text, matcher, ports: PatternPorts::Any, remarks: Remarks::default() }
+impl Draft {
+    pub(super) fn new(matcher: Matcher) -> Self {
+        let ports = PatternPorts::Any;
+        Self { matcher, ports, doubts: Vec::new(), subtracts: false, warnings: Vec::new() }
     }
 
     /// An entry that loads and covers nothing.
-    pub(super) fn never(text: &'t str) -> Self {
-        Self::new(text, Matcher::Never(text.into()))
+    pub(super) fn never(text: &str) -> Self {
+        Self::new(Matcher::Never(text.into()))
     }
 
     /// An entry of which nothing says how it is read. It is taken to cover nothing, and whatever holds its longest
     /// piece may be covered after all.
-    pub(super) fn undefined(text: &'t str) -> Self {
+    pub(super) fn undefined(text: &str) -> Self {
         let piece = text.split(['*', '^', '/', '?', ':']).map(|piece| piece.trim_matches('.'));
         let piece = piece.max_by_key(|piece| piece.len()).unwrap_or_default().to_ascii_lowercase();
         let covers = if piece.is_empty() { Matcher::Any } else { Matcher::Glob(format!("*{piece}*").into()) };
@@ -69,25 +73,28 @@ impl<'t> Draft<'t> {
         standing: Standing,
         assumed: impl Into<Cow<'static, str>>,
     ) -> Self {
-        self.remarks.doubts.push(Doubt { covers: covers.into(), side, assumption: Assumption::new(standing, assumed) });
+        self.doubts.push(Doubt { covers: covers.into(), side, assumption: Assumption::new(standing, assumed) });
         self
     }
 
     pub(super) fn warn(mut self, span: Range<usize>, text: impl Into<Cow<'static, str>>, mend: Option<String>) -> Self {
-        self.remarks.warnings.push(PatternWarning { span, text: text.into(), mend });
+        self.warnings.push(PatternWarning { span, text: text.into(), mend });
         self
     }
 
     /// What it covers is not bypassed, whatever the rules after it say.
     pub(super) fn subtracting(mut self) -> Self {
-        self.remarks.subtracts = true;
+        self.subtracts = true;
         self
     }
 
-    pub(super) fn done(self) -> Pattern {
-        let Self { text, matcher, ports, remarks } = self;
-        let plain = remarks == Remarks::default();
-        Pattern { text: text.into(), matcher, ports, remarks: (!plain).then(|| Arc::new(remarks)) }
+    /// The pattern of this text, which `dialect` has read.
+    pub(super) fn pattern(self, text: &Substr, dialect: Dialect) -> Pattern {
+        let Self { matcher, ports, doubts, subtracts, warnings } = self;
+        let warned_of_by = (!warnings.is_empty()).then_some(dialect);
+        let remarks = Remarks { doubts, warned_of_by, subtracts };
+        let remarks = (remarks != Remarks::default()).then(|| Arc::new(remarks));
+        Pattern { text: text.clone(), matcher: matcher.within(text), ports, remarks }
     }
 }
 

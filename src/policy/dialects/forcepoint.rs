@@ -14,7 +14,7 @@ use super::stages::{Spelling, add_address, add_common_name, blank, decided, need
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Network, Policy};
@@ -52,19 +52,17 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     decided(policy, view)
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let assumed = "an entry is compared with the whole host, and `*.name` with every name below";
-    let doubtful = |matcher| {
-        Ok(Draft::new(text, matcher).doubt(Matcher::Any, Side::Both, Standing::NotEstablished, assumed).done())
-    };
+    let doubtful = |matcher| Ok(Draft::new(matcher).doubt(Matcher::Any, Side::Both, Standing::NotEstablished, assumed));
     if let Ok(network) = text.parse::<Network>() {
         return doubtful(Matcher::Network(network));
     }
     let host = Parts::of(text).host;
     let bare = host.strip_prefix("*.").unwrap_or(host);
     if host.len() < text.len() || bare.contains('*') || bare.starts_with('.') || bare.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     let name = host_name(text, bare)?;
     doubtful(if bare.len() < host.len() { Matcher::Below(name) } else { Matcher::Exact(name) })

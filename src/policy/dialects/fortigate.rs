@@ -18,7 +18,7 @@ use super::stages::{Spelling, add_address, blank, decided, is_name, needs, sni_e
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Covers, Pattern, PatternError, Side};
+use crate::policy::pattern::{Covers, PatternError, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::{Answer, Named, Target};
 use crate::policy::{Action, Network, Policy};
@@ -95,15 +95,15 @@ fn decided_by_address<'a>(policy: &Policy, mut view: crate::policy::view::View<'
     decided(policy, view)
 }
 
-fn flow(text: &str) -> Result<Pattern, PatternError> {
+fn flow(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
-    entry(text).map(Draft::done)
+    entry(text)
 }
 
-fn proxy(text: &str) -> Result<Pattern, PatternError> {
+fn proxy(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     if let Ok(network) = text.parse::<Network>() {
-        return Ok(Draft::new(text, Matcher::Network(network)).done());
+        return Ok(Draft::new(Matcher::Network(network)));
     }
     let draft = entry(text)?;
     Ok(if text.contains('*') {
@@ -115,11 +115,10 @@ fn proxy(text: &str) -> Result<Pattern, PatternError> {
         )
     } else {
         draft
-    }
-    .done())
+    })
 }
 
-fn entry(text: &str) -> Result<Draft<'_>, PatternError> {
+fn entry(text: &str) -> Result<Draft, PatternError> {
     if text.contains(['/', ':']) {
         let mend = Some("write a name, such as `*.okta.com`".to_owned());
         let reason = "an FQDN or wildcard-fqdn object is a name";
@@ -131,9 +130,9 @@ fn entry(text: &str) -> Result<Draft<'_>, PatternError> {
     }
     let name = host_name(text, bare)?;
     if bare.len() == text.len() {
-        return Ok(Draft::new(text, Matcher::Exact(name)));
+        return Ok(Draft::new(Matcher::Exact(name)));
     }
-    Ok(Draft::new(text, Matcher::Within(name)).doubt(
+    Ok(Draft::new(Matcher::Within(name)).doubt(
         Covers::Depths { fewest: 0, most: 0 },
         Side::Both,
         Standing::NotEstablished,

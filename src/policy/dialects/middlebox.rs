@@ -13,12 +13,13 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use super::draft::Draft;
 use super::{Limits, Order, Spec};
 use crate::net::{Host, HostError};
 use crate::policy::condition::{Network, NetworkError};
 use crate::policy::decision::{Asked, Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts, PatternProblem as Problem};
+use crate::policy::pattern::{PatternError, PatternPorts, PatternProblem as Problem};
 use crate::policy::standing::Standing;
 use crate::policy::view::{Answer, Named, Target, View};
 use crate::policy::{Action, Policy};
@@ -55,9 +56,9 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
         ..View::default()
     };
     if has_connect {
-        let decision = view.decide(policy);
-        if decision.action == Action::Block || matches!(subjects.sni, Sni::Absent | Sni::NotTls) {
-            return Answer { asked: Asked::Decided(decision), view };
+        let action = view.rule(policy).map_or(policy.default_action(), |rule| rule.action);
+        if action == Action::Block || matches!(subjects.sni, Sni::Absent | Sni::NotTls) {
+            return Answer { asked: Asked::Decided(view.decide(policy)), view };
         }
     }
     match subjects.sni {
@@ -103,13 +104,13 @@ const ANY_HOST: &str = "write a host such as `okta.com`, or `*` for every host";
 /// Characters that only a regular expression would have.
 const REGEX: [char; 9] = ['^', '$', '(', ')', '|', '\\', '+', '{', '}'];
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     let fail = |span: Range<usize>, problem: Problem, mend: Option<String>| {
         Err(PatternError { pattern: text.to_owned(), span, problem, mend, standing: Standing::Established })
     };
     let compiled = |matcher, port: Option<u16>| {
         let ports = port.map_or(PatternPorts::Any, PatternPorts::One);
-        Ok(Pattern { text: text.into(), matcher, ports, remarks: None })
+        Ok(Draft::new(matcher).ports(ports))
     };
 
     if text.is_empty() {
@@ -285,6 +286,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::{Dialect, Pattern};
+
+    fn parse(text: &str) -> Result<Pattern, PatternError> {
+        Dialect::MIDDLEBOX.parse(text)
+    }
 
     fn matches(pattern: &str, host: &str) -> bool {
         let pattern = parse(pattern).unwrap();

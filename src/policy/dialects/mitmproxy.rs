@@ -15,7 +15,7 @@ use super::expression::{Syntax, expression};
 use super::stages::{blank, decided, literal, needs};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::PatternError;
 use crate::policy::standing::Standing;
 use crate::policy::view::{Answer, Named, Target, View};
 use crate::policy::{Action, Policy};
@@ -43,7 +43,7 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
         Sni::Name(name) => add(&mut view, SubjectKind::Sni, name.to_owned()),
         Sni::Absent | Sni::NotTls => {}
     }
-    if view.decide(policy).rule.is_some() || policy.rules().is_empty() {
+    if policy.rules().is_empty() || view.rule(policy).is_some() {
         return decided(policy, view);
     }
     match subjects.address {
@@ -67,12 +67,12 @@ fn add(view: &mut View<'_>, kind: SubjectKind, host: String) {
     }
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     if text.is_empty() {
         let reason = "an empty expression is found in every host";
         return Err(refuse(text, 0..0, reason, Some("write `.*` for every host".to_owned()), Standing::Established));
     }
-    let draft = Draft::new(text, expression(text, 0, Syntax::Python)?);
+    let draft = Draft::new(expression(text, 0, Syntax::Python)?);
     let plain = !text.contains(['\\', '^', '$', '(', '[']) && text.contains('.') && !text.contains('*');
     Ok(if plain {
         let name = text.trim_start_matches('.').replace('.', r"\.");
@@ -80,6 +80,5 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         draft.warn(0..text.len(), "this is searched for anywhere in host:port, and each `.` is any character", mend)
     } else {
         draft
-    }
-    .done())
+    })
 }

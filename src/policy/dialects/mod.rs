@@ -43,8 +43,10 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use draft::Draft;
+
 use super::decision::Subjects;
-use super::pattern::{Pattern, PatternError};
+use super::pattern::{Pattern, PatternError, PatternWarning};
 use super::standing::Standing;
 use super::view::Answer;
 use super::{Action, Policy};
@@ -73,7 +75,7 @@ pub(super) struct Spec {
     /// What is not established about it as a whole.
     pub(super) unknown: &'static [&'static str],
     /// Reads a pattern.
-    pub(super) parse: fn(&str) -> Result<Pattern, PatternError>,
+    pub(super) parse: fn(&str) -> Result<Draft, PatternError>,
     /// Decides with the subjects known so far, or says what it needs.
     pub(super) ask: for<'a> fn(&Policy, &Subjects<'a>) -> Answer<'a>,
 }
@@ -247,7 +249,12 @@ impl Dialect {
 
     /// Reads a pattern that is a piece of a longer text, without a copy of it.
     pub(super) fn parse_piece(self, pattern: &Substr) -> Result<Pattern, PatternError> {
-        (self.0.parse)(pattern).map(|read| read.within(pattern))
+        (self.0.parse)(pattern).map(|draft| draft.pattern(pattern, self))
+    }
+
+    /// What there is to say about a pattern that it reads.
+    pub(super) fn warnings(self, pattern: &str) -> Vec<PatternWarning> {
+        (self.0.parse)(pattern).map_or_else(|_| Vec::new(), |draft| draft.warnings)
     }
 
     pub(super) fn ask<'a>(self, policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {

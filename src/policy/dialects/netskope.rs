@@ -16,7 +16,7 @@ use super::stages::{Spelling, sni_alone};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::Subjects;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts, Side};
+use crate::policy::pattern::{PatternError, PatternPorts, Side};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Policy};
@@ -53,15 +53,15 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     sni_alone(policy, subjects, &Spelling::UNKNOWN)
 }
 
-fn url_list(text: &str) -> Result<Pattern, PatternError> {
+fn url_list(text: &str) -> Result<Draft, PatternError> {
     parse(text, true)
 }
 
-fn domain(text: &str) -> Result<Pattern, PatternError> {
+fn domain(text: &str) -> Result<Draft, PatternError> {
     parse(text, false)
 }
 
-fn parse(text: &str, is_list: bool) -> Result<Pattern, PatternError> {
+fn parse(text: &str, is_list: bool) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let parts = Parts::of(text);
     let standing = if is_list { Standing::Established } else { Standing::Inferred };
@@ -76,7 +76,7 @@ fn parse(text: &str, is_list: bool) -> Result<Pattern, PatternError> {
         return Err(refuse(text, at..at + 1, "in Netskope `*` stands first and a dot follows it", mend, standing));
     }
     if parts.host.starts_with('.') || parts.host.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     let name = host_name(text, bare)?;
     let shape = match (bare.len() < parts.host.len(), is_list) {
@@ -85,7 +85,7 @@ fn parse(text: &str, is_list: bool) -> Result<Pattern, PatternError> {
         (true, false) => Matcher::Below(name),
     };
     let draft = match parts.path.filter(|path| *path != "/") {
-        None => Draft::new(text, shape),
+        None => Draft::new(shape),
         Some(path) => Draft::never(text)
             .doubt(
                 shape,
@@ -100,9 +100,9 @@ fn parse(text: &str, is_list: bool) -> Result<Pattern, PatternError> {
             ),
     };
     match (parts.port_number(), is_list) {
-        (Ok(None), true) => Ok(draft.ports(PatternPorts::Web).done()),
-        (Ok(None), false) => Ok(draft.done()),
-        (Ok(Some(port)), _) => Ok(draft.ports(PatternPorts::One(port)).done()),
+        (Ok(None), true) => Ok(draft.ports(PatternPorts::Web)),
+        (Ok(None), false) => Ok(draft),
+        (Ok(Some(port)), _) => Ok(draft.ports(PatternPorts::One(port))),
         (Err(()), _) => {
             let span = span_of(text, parts.port.unwrap_or_default());
             Err(refuse(text, span, "a port is a number from 1 to 65535", None, Standing::NotEstablished))

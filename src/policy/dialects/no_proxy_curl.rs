@@ -15,7 +15,7 @@ use super::draft::{Draft, one_of_a_list};
 use super::stages::{Dot, Spelling, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::Standing;
 use crate::policy::{Action, Network};
 
@@ -34,29 +34,28 @@ pub(super) static SPEC: Spec = Spec {
 
 static SPELLING: Spelling = Spelling { dot: Dot::DropsOne, address_is_text: false, ..Spelling::TEXT };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_of_a_list(text)?;
     let entry = text.trim().to_ascii_lowercase();
     if entry == "*" {
-        let draft = Draft::new(text, Matcher::Any);
-        return Ok(draft.warn(0..text.len(), "`*` counts only where it is the whole list", None).done());
+        let draft = Draft::new(Matcher::Any);
+        return Ok(draft.warn(0..text.len(), "`*` counts only where it is the whole list", None));
     }
     if let Some(range) = range_of(&entry) {
-        let draft = Draft::new(text, Matcher::Network(range));
+        let draft = Draft::new(Matcher::Network(range));
         return Ok(if entry.contains('/') && entry.contains(':') {
             let assumed = "this version compares ranges of IPv6 addresses, which curl 7.88.1 was seen not to do";
             draft.doubt(Matcher::Network(range), Side::Match, Standing::NotEstablished, assumed)
         } else {
             draft
-        }
-        .done());
+        });
     }
     let name = entry.strip_suffix('.').unwrap_or(&entry);
     let name = name.strip_prefix('.').unwrap_or(name);
     if name.is_empty() {
-        return Ok(Draft::never(text).warn(0..text.len(), "this entry never matches", None).done());
+        return Ok(Draft::never(text).warn(0..text.len(), "this entry never matches", None));
     }
-    let draft = Draft::new(text, Matcher::Within(name.into()));
+    let draft = Draft::new(Matcher::Within(name.into()));
     Ok(match entry.find(['*', ':', '/']) {
         Some(at) => {
             let bare = entry.trim_start_matches(['*', '.']);
@@ -70,8 +69,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             draft.warn(at..text.len(), reason, mend.map(|bare| format!("write `{bare}`")))
         }
         None => draft,
-    }
-    .done())
+    })
 }
 
 /// Address and length without a check that the bits after the prefix are zero; a length of 0 is the whole address.

@@ -11,7 +11,7 @@ use super::stages::{Spelling, blank, decided, literal, needs, requested};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts};
+use crate::policy::pattern::{PatternError, PatternPorts};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Network, Policy};
@@ -38,14 +38,14 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     decided(policy, view)
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_of_a_list(text)?;
     let entry = text.trim().to_lowercase();
     if entry == "*" {
-        return Ok(Draft::new(text, Matcher::Any).done());
+        return Ok(Draft::new(Matcher::Any));
     }
     if let Some(network) = range(&entry) {
-        return Ok(Draft::new(text, Matcher::Network(network)).done());
+        return Ok(Draft::new(Matcher::Network(network)));
     }
     let (host, port) = split_port(&entry);
     let host =
@@ -56,22 +56,20 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             Some(number) => PatternPorts::One(number),
             None => {
                 let draft = Draft::never(text);
-                return Ok(draft
-                    .warn(0..text.len(), "the port is no number, so this entry never matches", None)
-                    .done());
+                return Ok(draft.warn(0..text.len(), "the port is no number, so this entry never matches", None));
             }
         },
     };
     if let Ok(address) = host.parse() {
-        return Ok(Draft::new(text, Matcher::Network(Network::of(address))).ports(ports).done());
+        return Ok(Draft::new(Matcher::Network(Network::of(address))).ports(ports));
     }
     if host.is_empty() {
-        return Ok(Draft::never(text).warn(0..text.len(), "Go passes over an entry without a host", None).done());
+        return Ok(Draft::never(text).warn(0..text.len(), "Go passes over an entry without a host", None));
     }
     if host.contains(['[', ']']) {
         let mend = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(|host| format!("write `{host}`"));
         let reason = "brackets count only before a port: this entry never matches";
-        return Ok(Draft::never(text).warn(0..text.len(), reason, mend).done());
+        return Ok(Draft::never(text).warn(0..text.len(), reason, mend));
     }
     let host = host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host);
     let ascii = |name: &str| {
@@ -81,15 +79,14 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         Some(name) => Matcher::Below(ascii(name).into()),
         None => Matcher::Within(ascii(host).into()),
     };
-    let draft = Draft::new(text, matcher).ports(ports);
+    let draft = Draft::new(matcher).ports(ports);
     Ok(if host.contains('*') {
         let name = entry.trim_start_matches(['*', '.']);
         let mend = Some(format!("write `{name}`, or `.{name}` for what lies below it alone"));
         draft.warn(0..text.len(), "`*` counts only alone and before a dot: this entry never matches", mend)
     } else {
         draft
-    }
-    .done())
+    })
 }
 
 /// Host and port as Go's `net.SplitHostPort` takes them apart; without a port, or where it refuses, the whole.

@@ -12,7 +12,7 @@ use super::stages::{Spelling, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts};
+use crate::policy::pattern::{PatternError, PatternPorts};
 use crate::policy::standing::Standing;
 
 pub(super) static SPEC: Spec = Spec {
@@ -28,18 +28,18 @@ pub(super) static SPEC: Spec = Spec {
     ask: |policy, subjects| requested_host(policy, subjects, &Spelling::TEXT),
 };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_of_a_list(text)?;
     let entry = text.trim().to_lowercase();
     if entry == "*" {
-        let draft = Draft::new(text, Matcher::Any);
-        return Ok(draft.warn(0..text.len(), "`*` counts only where it is the whole list", None).done());
+        let draft = Draft::new(Matcher::Any);
+        return Ok(draft.warn(0..text.len(), "`*` counts only where it is the whole list", None));
     }
     let name = entry.trim_start_matches('.');
     if name.is_empty() {
         // Nothing but dots leaves the dot that is put before a suffix: every host with a trailing one.
-        let draft = Draft::new(text, Matcher::Ends(".".into()));
-        return Ok(draft.warn(0..text.len(), "this matches hosts with a trailing dot alone", None).done());
+        let draft = Draft::new(Matcher::Ends(".".into()));
+        return Ok(draft.warn(0..text.len(), "this matches hosts with a trailing dot alone", None));
     }
     let port = name.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
     if let Some((host, port)) = port
@@ -51,11 +51,10 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
                 "this matches only where a URL writes its `:443` out",
                 Some(format!("write `{host}`")),
             ),
-            port => Draft::new(text, Matcher::Within(host.into())).ports(PatternPorts::One(port)),
-        }
-        .done());
+            port => Draft::new(Matcher::Within(host.into())).ports(PatternPorts::One(port)),
+        });
     }
-    let draft = Draft::new(text, Matcher::Within(name.into()));
+    let draft = Draft::new(Matcher::Within(name.into()));
     Ok(match name.find(['*', '/']) {
         Some(at) => {
             let bare = name.trim_start_matches(['*', '.']);
@@ -67,6 +66,5 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             draft.warn(0..text.len(), reason, mend)
         }
         None => draft,
-    }
-    .done())
+    })
 }

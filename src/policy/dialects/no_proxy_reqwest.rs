@@ -11,7 +11,7 @@ use super::draft::{Draft, one_of_a_list, range};
 use super::stages::{Spelling, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::PatternError;
 use crate::policy::standing::Standing;
 use crate::policy::{Action, Network};
 
@@ -30,28 +30,28 @@ pub(super) static SPEC: Spec = Spec {
 
 static SPELLING: Spelling = Spelling { address_is_text: false, ..Spelling::UNKNOWN };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_of_a_list(text)?;
     let entry = text.trim().to_lowercase();
     if entry == "*" {
         // Every name: a literal address is compared with addresses alone.
-        return Ok(Draft::new(text, Matcher::Glob("*".into())).done());
+        return Ok(Draft::new(Matcher::Glob("*".into())));
     }
     if let Some(network) = range(&entry) {
-        return Ok(Draft::new(text, Matcher::Network(network)).done());
+        return Ok(Draft::new(Matcher::Network(network)));
     }
     if let Ok(address) = entry.parse() {
-        return Ok(Draft::new(text, Matcher::Network(Network::of(address))).done());
+        return Ok(Draft::new(Matcher::Network(Network::of(address))));
     }
     let name = entry.strip_prefix('.').unwrap_or(&entry);
     if name.is_empty() {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     if name.contains(['*', ':', '/']) {
         let bare = name.trim_start_matches(['*', '.']);
         let mend = bare.split([':', '/']).next().filter(|bare| !bare.is_empty() && !bare.contains('*'));
         let reason = "`*` is the only wildcard, and there are no ports: this entry never matches";
-        return Ok(Draft::never(text).warn(0..text.len(), reason, mend.map(|bare| format!("write `{bare}`"))).done());
+        return Ok(Draft::never(text).warn(0..text.len(), reason, mend.map(|bare| format!("write `{bare}`"))));
     }
-    Ok(Draft::new(text, Matcher::Within(name.into())).done())
+    Ok(Draft::new(Matcher::Within(name.into())))
 }

@@ -16,7 +16,7 @@ use crate::net::Host;
 use crate::pac::{PacDns, PacScript};
 use crate::policy::decision::{Asked, Decision, Need, Reason, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::{Answer, Named, View};
 use crate::policy::{Action, Policy};
@@ -47,17 +47,15 @@ const SPELLING: Spelling = Spelling {
 };
 
 #[expect(clippy::unnecessary_wraps, reason = "other dialects refuse some texts; every text is the end of some text")]
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     if text.is_empty() {
-        return Ok(Draft::new(text, Matcher::Any).warn(0..0, "the empty text is the end of every host", None).done());
+        return Ok(Draft::new(Matcher::Any).warn(0..0, "the empty text is the end of every host", None));
     }
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let mend = Some(format!("write `{}`", text.to_ascii_lowercase()));
-        return Ok(Draft::never(text)
-            .warn(0..text.len(), "hosts come in lower case, so this matches none", mend)
-            .done());
+        return Ok(Draft::never(text).warn(0..text.len(), "hosts come in lower case, so this matches none", mend));
     }
-    let draft = Draft::new(text, Matcher::Ends(text.into()));
+    let draft = Draft::new(Matcher::Ends(text.into()));
     let draft = match text.find('*') {
         Some(at) => draft.warn(at..at + 1, "dnsDomainIs knows no wildcards; shExpMatch does", None),
         None if text.starts_with('.') => draft,
@@ -70,7 +68,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             )
         }
     };
-    Ok(draft.done())
+    Ok(draft)
 }
 
 fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {

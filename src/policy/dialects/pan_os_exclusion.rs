@@ -19,7 +19,7 @@ use super::stages::{Spelling, add_common_name, blank, decided, needs};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::{Matcher, Token};
-use crate::policy::pattern::{Covers, Pattern, PatternError, Side};
+use crate::policy::pattern::{Covers, PatternError, Side};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Policy};
@@ -70,7 +70,7 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     }
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     if text.contains(['/', ':']) {
         let mend = "write a host name, such as `*.okta.com`";
@@ -93,8 +93,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         return Ok(match mend {
             Some(mend) => draft.warn(0..text.len(), "this form is not documented for the exclusion list", Some(mend)),
             None => draft,
-        }
-        .done());
+        });
     }
     let literal = text.trim_start_matches("*.");
     let name = host_name(text, &literal.replace('*', "x")).map_err(|mut error| {
@@ -108,17 +107,15 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             label => Token::Label(label.to_ascii_lowercase().into()),
         };
         let tokens: Arc<[Token]> = text.split('.').map(token).collect();
-        return Ok(Draft::new(text, Matcher::Tokens(tokens)).done());
+        return Ok(Draft::new(Matcher::Tokens(tokens)));
     }
     if stars > 0 {
-        return Ok(Draft::new(text, Matcher::Deeper { name, fewest: stars, most: stars }).done());
+        return Ok(Draft::new(Matcher::Deeper { name, fewest: stars, most: stars }));
     }
-    Ok(Draft::new(text, Matcher::Exact(name))
-        .doubt(
-            Covers::Depths { fewest: 1, most: u8::MAX },
-            Side::Miss,
-            Standing::NotEstablished,
-            "a name that merely contains the entry is not excluded, though the documentation has a sentence that says so",
-        )
-        .done())
+    Ok(Draft::new(Matcher::Exact(name)).doubt(
+        Covers::Depths { fewest: 1, most: u8::MAX },
+        Side::Miss,
+        Standing::NotEstablished,
+        "a name that merely contains the entry is not excluded, though the documentation has a sentence that says so",
+    ))
 }

@@ -20,7 +20,7 @@ use super::stages::{Spelling, sni_else_common_name};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::Subjects;
 use crate::policy::matcher::{Matcher, Token};
-use crate::policy::pattern::{Pattern, PatternError, PatternPorts, Side};
+use crate::policy::pattern::{PatternError, PatternPorts, Side};
 use crate::policy::standing::Standing;
 use crate::policy::view::Answer;
 use crate::policy::{Action, Policy};
@@ -64,15 +64,15 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     sni_else_common_name(policy, subjects, &SPELLING)
 }
 
-fn with_ending_token(text: &str) -> Result<Pattern, PatternError> {
+fn with_ending_token(text: &str) -> Result<Draft, PatternError> {
     parse(text, true)
 }
 
-fn without_ending_token(text: &str) -> Result<Pattern, PatternError> {
+fn without_ending_token(text: &str) -> Result<Draft, PatternError> {
     parse(text, false)
 }
 
-fn parse(text: &str, appends: bool) -> Result<Pattern, PatternError> {
+fn parse(text: &str, appends: bool) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let established = |span, reason: &'static str, mend| Err(refuse(text, span, reason, mend, Standing::Established));
     if text.chars().count() > 255 {
@@ -103,7 +103,7 @@ fn parse(text: &str, appends: bool) -> Result<Pattern, PatternError> {
         }
     }
     if parts.host.starts_with('.') || parts.host.ends_with('.') || parts.host.is_empty() {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     let plain: Vec<&str> = parts.host.split('.').filter(|label| !matches!(*label, "*" | "^")).collect();
     if !plain.is_empty() {
@@ -118,7 +118,7 @@ fn parse(text: &str, appends: bool) -> Result<Pattern, PatternError> {
     let whole = (Matcher::Any, Side::Match);
     let draft = match parts.path {
         None | Some("/") => {
-            let draft = Draft::new(text, shape);
+            let draft = Draft::new(shape);
             let legacy_wildcard = open && parts.host.contains(['*', '^']);
             if legacy_wildcard {
                 draft.doubt(whole.0, whole.1, Standing::Inferred, "an entry with a wildcard is open to the right too")
@@ -126,7 +126,7 @@ fn parse(text: &str, appends: bool) -> Result<Pattern, PatternError> {
                 draft
             }
         }
-        Some("/*") => Draft::new(text, shape).doubt(
+        Some("/*") => Draft::new(shape).doubt(
             whole.0,
             whole.1,
             Standing::NotEstablished,
@@ -146,11 +146,13 @@ fn parse(text: &str, appends: bool) -> Result<Pattern, PatternError> {
             ),
     };
     match parts.port_number() {
-        Ok(None) => Ok(draft.done()),
-        Ok(Some(port)) => Ok(draft
-            .ports(PatternPorts::One(port))
-            .doubt(Matcher::Any, Side::Match, Standing::NotEstablished, "a port in an entry binds it to that port")
-            .done()),
+        Ok(None) => Ok(draft),
+        Ok(Some(port)) => Ok(draft.ports(PatternPorts::One(port)).doubt(
+            Matcher::Any,
+            Side::Match,
+            Standing::NotEstablished,
+            "a port in an entry binds it to that port",
+        )),
         Err(()) => {
             let span = span_of(text, parts.port.unwrap_or_default());
             Err(refuse(text, span, "a port is a number from 1 to 65535", None, Standing::NotEstablished))

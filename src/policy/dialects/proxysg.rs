@@ -16,7 +16,7 @@ use super::stages::{Spelling, blank, decided, is_name, needs, requested};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::Answer;
 use crate::policy::{Action, Network, Policy};
@@ -57,15 +57,15 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
         view.doubts.push((Side::Both, Assumption::new(Standing::NotEstablished, assumed)));
     }
     let unresolved = subjects.connect_host.is_some_and(is_name) && subjects.address.is_none();
-    if unresolved && policy.index.has_networks() && view.decide(policy).rule.is_none() {
+    if unresolved && policy.index.has_networks() && view.rule(policy).is_none() {
         return needs(Need::Address, view);
     }
     decided(policy, view)
 }
 
-fn parse(text: &str, own: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str, own: &str) -> Result<Draft, PatternError> {
     if let Some(source) = text.strip_prefix("url.host.regex=") {
-        return Ok(Draft::new(text, expression(text, text.len() - source.len(), Syntax::Perl)?).done());
+        return Ok(Draft::new(expression(text, text.len() - source.len(), Syntax::Perl)?));
     }
     one_entry(text)?;
     let (condition, value) = match text.split_once('=') {
@@ -77,9 +77,9 @@ fn parse(text: &str, own: &str) -> Result<Pattern, PatternError> {
     if value.is_empty() {
         return Err(refuse(text, span, "the condition has no value", None, Standing::Inferred));
     }
-    let wildcard = |draft: Draft<'_>| {
+    let wildcard = |draft: Draft| {
         let mend = value.strip_prefix("*.").map(|name| format!("write `url.domain={name}`"));
-        draft.warn(span.clone(), "`*` is no wildcard here: it compares as the character that it is", mend).done()
+        draft.warn(span.clone(), "`*` is no wildcard here: it compares as the character that it is", mend)
     };
     let starred = value.contains('*');
     match condition {
@@ -92,38 +92,36 @@ fn parse(text: &str, own: &str) -> Result<Pattern, PatternError> {
             let shape = Matcher::Within(host_name(text, bare)?);
             if host.len() < value.len() && &value[host.len()..] != "/" {
                 let assumed = "a condition with a path covers nothing before there is one";
-                return Ok(Draft::never(text)
-                    .doubt(shape, Side::Both, Standing::Inferred, assumed)
-                    .warn(span, "only the host is known at the CONNECT", Some(format!("write `{host}`")))
-                    .done());
+                return Ok(Draft::never(text).doubt(shape, Side::Both, Standing::Inferred, assumed).warn(
+                    span,
+                    "only the host is known at the CONNECT",
+                    Some(format!("write `{host}`")),
+                ));
             }
-            Ok(Draft::new(text, shape).done())
+            Ok(Draft::new(shape))
         }
         "url.host" | "url.host.suffix" if starred => Ok(wildcard(Draft::never(text))),
-        "url.host" if value.starts_with('.') => Ok(Draft::never(text)
-            .warn(
-                span,
-                "url.host= compares whole hosts, and none begins with a dot",
-                Some(format!("write `url.domain={}`", value.trim_start_matches('.'))),
-            )
-            .done()),
-        "url.host" => Ok(Draft::new(text, Matcher::Exact(host_name(text, value)?)).done()),
+        "url.host" if value.starts_with('.') => Ok(Draft::never(text).warn(
+            span,
+            "url.host= compares whole hosts, and none begins with a dot",
+            Some(format!("write `url.domain={}`", value.trim_start_matches('.'))),
+        )),
+        "url.host" => Ok(Draft::new(Matcher::Exact(host_name(text, value)?))),
         "url.host.suffix" => {
             let inside = !value.starts_with('.');
-            let draft = Draft::new(text, Matcher::Ends(lower.into()));
+            let draft = Draft::new(Matcher::Ends(lower.into()));
             Ok(if inside {
                 let mend = Some(format!("write `url.domain={value}`"));
                 draft.warn(span, format!("a suffix has no label boundary: not{value} is covered as well"), mend)
             } else {
                 draft
-            }
-            .done())
+            })
         }
-        "url.host.prefix" if !starred => Ok(Draft::new(text, Matcher::Glob(format!("{lower}*").into())).done()),
-        "url.host.substring" if !starred => Ok(Draft::new(text, Matcher::Glob(format!("*{lower}*").into())).done()),
+        "url.host.prefix" if !starred => Ok(Draft::new(Matcher::Glob(format!("{lower}*").into()))),
+        "url.host.substring" if !starred => Ok(Draft::new(Matcher::Glob(format!("*{lower}*").into()))),
         "url.host.prefix" | "url.host.substring" => Ok(wildcard(Draft::never(text))),
         "url.address" => match value.parse::<Network>() {
-            Ok(network) => Ok(Draft::new(text, Matcher::Network(network)).done()),
+            Ok(network) => Ok(Draft::new(Matcher::Network(network))),
             Err(error) => Err(refuse(text, span, error.to_string(), None, Standing::Inferred)),
         },
         _ => {

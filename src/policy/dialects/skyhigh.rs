@@ -15,7 +15,7 @@ use super::stages::{Spelling, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::Standing;
 
 pub(super) static SPEC: Spec = Spec {
@@ -38,16 +38,16 @@ pub(super) static SPEC: Spec = Spec {
     ask: |policy, subjects| requested_host(policy, subjects, &Spelling::UNKNOWN),
 };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     if text.starts_with("regex(") && text.ends_with(')') {
         // The engine has to see the expression alone; the bracket that closes the list type is none of it.
         let matcher = expression(&text[..text.len() - 1], "regex(".len(), Syntax::Perl)?;
         let assumed = "`regex(…)` is searched for in the host";
-        return Ok(Draft::new(text, matcher).doubt(Matcher::Any, Side::Both, Standing::NotEstablished, assumed).done());
+        return Ok(Draft::new(matcher).doubt(Matcher::Any, Side::Both, Standing::NotEstablished, assumed));
     }
     one_entry(text)?;
     if text.contains(['/', '?', ':']) {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     let lower = text.to_ascii_lowercase();
     let matcher = match lower.strip_prefix("*.") {
@@ -57,5 +57,5 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         _ => Matcher::Exact(lower.into()),
     };
     let assumed = "the expression is a glob over the whole host, and `*` is any text";
-    Ok(Draft::new(text, matcher).doubt(Matcher::Any, Side::Both, Standing::Inferred, assumed).done())
+    Ok(Draft::new(matcher).doubt(Matcher::Any, Side::Both, Standing::Inferred, assumed))
 }

@@ -12,7 +12,7 @@ use super::stages::{Spelling, sni_else_common_name};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::PatternError;
 use crate::policy::standing::Standing;
 
 pub(super) static SPEC: Spec = Spec {
@@ -33,10 +33,10 @@ pub(super) static SPEC: Spec = Spec {
     ask: |policy, subjects| sni_else_common_name(policy, subjects, &Spelling::UNKNOWN),
 };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     if text.contains(['*', '/', ':']) || text.starts_with('.') || text.ends_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
-    Ok(Draft::new(text, Matcher::Within(host_name(text, text)?)).done())
+    Ok(Draft::new(Matcher::Within(host_name(text, text)?)))
 }

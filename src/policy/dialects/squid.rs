@@ -18,7 +18,7 @@ use super::stages::{Dot, Spelling, blank, decided, needs, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::Standing;
 use crate::policy::view::{Answer, Named, Target};
 use crate::policy::{Action, Network, Policy};
@@ -83,7 +83,7 @@ fn by_step<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     decided(policy, view)
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let lower = text.to_lowercase();
     let bare = lower.strip_prefix('.');
@@ -94,13 +94,11 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             Some(bare) => Matcher::Within(bare.into()),
             None => Matcher::Exact(lower.into()),
         };
-        return Ok(Draft::new(text, matcher)
-            .warn(
-                0..text.len(),
-                "Squid takes this entry, and no host ever matches it: `*` is no wildcard",
-                mend.filter(|_| !name.contains('*')),
-            )
-            .done());
+        return Ok(Draft::new(matcher).warn(
+            0..text.len(),
+            "Squid takes this entry, and no host ever matches it: `*` is no wildcard",
+            mend.filter(|_| !name.contains('*')),
+        ));
     }
     if text.contains('/') {
         let (reason, mend) = match text.parse::<Network>() {
@@ -109,18 +107,15 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
                 ("only the host is compared: an entry with a path or a scheme never matches", "write the host alone")
             }
         };
-        return Ok(Draft::never(text).warn(0..text.len(), reason, Some(mend.to_owned())).done());
+        return Ok(Draft::never(text).warn(0..text.len(), reason, Some(mend.to_owned())));
     }
     if lower.trim_start_matches('.').is_empty() {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
-    let draft = Draft::new(
-        text,
-        match bare {
-            Some(bare) => Matcher::Within(bare.into()),
-            None => Matcher::Exact(lower.as_str().into()),
-        },
-    );
+    let draft = Draft::new(match bare {
+        Some(bare) => Matcher::Within(bare.into()),
+        None => Matcher::Exact(lower.as_str().into()),
+    });
     Ok(if lower.ends_with('.') {
         draft
             .doubt(
@@ -132,6 +127,5 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             .warn(text.len() - 1..text.len(), "write the entry without the trailing dot", None)
     } else {
         draft
-    }
-    .done())
+    })
 }

@@ -15,7 +15,7 @@ use super::stages::{Spelling, sni_alone};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError};
+use crate::policy::pattern::PatternError;
 use crate::policy::standing::Standing;
 
 pub(super) static SPEC: Spec = Spec {
@@ -39,7 +39,7 @@ pub(super) static SPEC: Spec = Spec {
     ask: |policy, subjects| sni_alone(policy, subjects, &Spelling::UNKNOWN),
 };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     if let Some(star) = text.find('*') {
         let mend =
@@ -53,7 +53,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         return Err(refuse(text, span.end - 1..span.end, "Umbrella takes no trailing dot", mend, Standing::Secondary));
     }
     if parts.scheme.is_some() || parts.user || parts.port.is_some() || parts.path.is_some() || text.starts_with('.') {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
-    Ok(Draft::new(text, Matcher::Within(host_name(text, text)?)).done())
+    Ok(Draft::new(Matcher::Within(host_name(text, text)?)))
 }

@@ -8,7 +8,7 @@ use super::stages::{Spelling, requested_host};
 use super::{Limits, Order, Spec};
 use crate::policy::Action;
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Pattern, PatternError, Side};
+use crate::policy::pattern::{PatternError, Side};
 use crate::policy::standing::Standing;
 
 pub(super) static SPEC: Spec = Spec {
@@ -24,7 +24,7 @@ pub(super) static SPEC: Spec = Spec {
     ask: |policy, subjects| requested_host(policy, subjects, &Spelling::UNKNOWN),
 };
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     let local = text.eq_ignore_ascii_case("<local>");
     one_entry(text)?;
     let form = text.to_ascii_lowercase();
@@ -36,5 +36,5 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         _ => Matcher::Exact(form.into()),
     };
     let assumed = "an entry is a glob over the whole host, and `*` is any text";
-    Ok(Draft::new(text, matcher).doubt(Matcher::Any, Side::Both, Standing::NotEstablished, assumed).done())
+    Ok(Draft::new(matcher).doubt(Matcher::Any, Side::Both, Standing::NotEstablished, assumed))
 }

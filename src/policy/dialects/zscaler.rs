@@ -16,7 +16,7 @@ use super::stages::{Spelling, add_address, blank, decided, needs};
 use super::{Limits, Order, Spec};
 use crate::policy::decision::{Need, Sni, SubjectKind, Subjects};
 use crate::policy::matcher::Matcher;
-use crate::policy::pattern::{Covers, Pattern, PatternError, PatternPorts, Side};
+use crate::policy::pattern::{Covers, PatternError, PatternPorts, Side};
 use crate::policy::standing::{Assumption, Standing};
 use crate::policy::view::Answer;
 use crate::policy::{Action, Network, Policy};
@@ -59,8 +59,7 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     let mut view = blank(subjects);
     if let Some(host) = subjects.connect_host {
         SPELLING.add(&mut view, SubjectKind::ConnectHost, host);
-        let early = view.decide(policy);
-        if early.action == Action::Block && early.rule.is_some() {
+        if view.rule(policy).is_some_and(|rule| rule.action == Action::Block) {
             return decided(policy, view);
         }
     }
@@ -81,7 +80,7 @@ fn ask<'a>(policy: &Policy, subjects: &Subjects<'a>) -> Answer<'a> {
     decided(policy, view)
 }
 
-fn parse(text: &str) -> Result<Pattern, PatternError> {
+fn parse(text: &str) -> Result<Draft, PatternError> {
     one_entry(text)?;
     let parts = Parts::of(text);
     let established = |span, reason: &'static str, mend| Err(refuse(text, span, reason, mend, Standing::Established));
@@ -109,7 +108,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
         return established(span, "Zscaler demands lower case in an entry", mend);
     }
     if parts.host.ends_with('.') && parts.host.len() > 1 {
-        return Ok(Draft::undefined(text).done());
+        return Ok(Draft::undefined(text));
     }
     let (wide, bare) = match parts.host.strip_prefix('.') {
         Some(bare) => (true, bare),
@@ -137,14 +136,13 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     if let Ok(network) = text.parse::<Network>()
         && text.contains('/')
     {
-        return Ok(Draft::new(text, shape)
+        return Ok(Draft::new(shape)
             .doubt(Matcher::Network(network), Side::Miss, Standing::Secondary, "a range is compared as text")
             .warn(
                 0..text.len(),
                 "a URL category compares this as text: it covers no address of the range",
                 Some("put the range into the category's IP ranges or a destination IP group".to_owned()),
-            )
-            .done());
+            ));
     }
     if let Some(path) = parts.path.filter(|path| *path != "/") {
         let span = span_of(text, path);
@@ -154,10 +152,9 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
                 span,
                 "only the host is known when the decision to decrypt is taken",
                 Some(format!("write `{}`", parts.host)),
-            )
-            .done());
+            ));
     }
-    let mut draft = Draft::new(text, shape);
+    let mut draft = Draft::new(shape);
     if wide {
         let deeper = |fewest, most| Covers::Depths { fewest, most };
         draft = draft.doubt(deeper(5, 5), Side::Both, Standing::NotEstablished, "the fifth level counts").doubt(
@@ -182,5 +179,5 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
             return Err(refuse(text, span, "a port is a number from 1 to 65535", None, Standing::NotEstablished));
         }
     }
-    Ok(draft.done())
+    Ok(draft)
 }

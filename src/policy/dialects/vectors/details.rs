@@ -242,7 +242,7 @@ fn what_loads_and_never_matches_is_a_warning() {
         .iter()
         .map(|(dialect, entry)| {
             let pattern = dialect.parse::<Dialect>().unwrap().parse(entry).unwrap();
-            let warnings = pattern.warnings().iter();
+            let warnings = pattern.warnings().into_iter();
             let warnings = warnings.map(|it| format!("{}; {}", it.text, it.mend.as_deref().unwrap_or("-")));
             format!("{dialect} {entry}: {}", warnings.collect::<Vec<_>>().join(" | "))
         })
