@@ -22,6 +22,8 @@ pub(super) struct Index {
     any: Vec<u32>,
     exact: Names,
     below: Names,
+    /// What is both exact and below.
+    within: Names,
     ends: Ends,
     labels: Names,
     networks: HashMap<IpNet, Vec<u32>>,
@@ -87,14 +89,9 @@ impl Index {
         match matcher {
             Matcher::Any => push(&mut self.any, rank),
             Matcher::Below(name) => self.below.insert(name, rank),
-            Matcher::Deeper { name, fewest, most } => {
-                if *fewest == 0 {
-                    self.exact.insert(name, rank);
-                }
-                if *most > 0 {
-                    self.below.insert(name, rank);
-                }
-            }
+            Matcher::Deeper { name, fewest: 0, most: 0 } => self.exact.insert(name, rank),
+            Matcher::Deeper { name, fewest: 0, .. } | Matcher::Within(name) => self.within.insert(name, rank),
+            Matcher::Deeper { name, .. } => self.below.insert(name, rank),
             Matcher::Ends(text) if !text.is_empty() => self.ends.add(text.clone(), rank),
             Matcher::Exact(name) => self.exact.insert(name, rank),
             Matcher::Glob(form) => match form.rfind('*').map_or(0, |star| star + 1) {
@@ -122,10 +119,6 @@ impl Index {
                     None => push(&mut self.others, rank),
                 }
             }
-            Matcher::Within(name) => {
-                self.exact.insert(name, rank);
-                self.below.insert(name, rank);
-            }
         }
     }
 
@@ -140,9 +133,11 @@ impl Index {
         let mut search = Search { best: None, accept: &mut accept };
         for name in names {
             search.look(self.exact.of(name));
-            if !self.below.is_empty() {
+            search.look(self.within.of(name));
+            if !self.below.is_empty() || !self.within.is_empty() {
                 for (dot, _) in name.rmatch_indices('.') {
                     search.look(self.below.of(&name[dot + 1..]));
+                    search.look(self.within.of(&name[dot + 1..]));
                 }
             }
             if !self.labels.is_empty() {
@@ -212,8 +207,11 @@ impl Names {
 
     /// The ranks of a name, in ascending order.
     fn of(&self, name: &str) -> impl Iterator<Item = u32> {
-        let hash = self.hasher.hash_one(name);
-        let first = self.heads.find(hash, |head| head.hash == hash).map(|head| head.first);
+        let found = || {
+            let hash = self.hasher.hash_one(name);
+            self.heads.find(hash, |head| head.hash == hash)
+        };
+        let first = if self.is_empty() { None } else { found() }.map(|head| head.first);
         let posting = |at: u32| &self.postings[at as usize];
         let next = move |last: &&Posting| last.next.map(|next| posting(next.get()));
         std::iter::successors(first.map(posting), next).map(|posting| posting.rank)

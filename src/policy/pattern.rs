@@ -38,7 +38,7 @@ pub(super) enum PatternPorts {
 /// What few patterns have, kept apart so that the others stay small.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remarks {
-    pub(super) doubts: Vec<Doubt>,
+    pub(super) doubts: Box<[Doubt]>,
     /// The dialect that has warnings about it. It says them anew when asked: they name the pattern, so that a million
     /// of them would be a million texts.
     pub(super) warned_of_by: Option<Dialect>,

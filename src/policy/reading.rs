@@ -14,15 +14,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arcstr::Substr;
 use serde::Serialize;
 
 use super::dialects::Dialect;
 use super::formats::{Entry, Unread};
-use super::pattern::{Pattern, PatternError, Remarks};
+use super::pattern::{Pattern, PatternError, PatternProblem, Remarks};
 use super::rule::{Rule, RuleId, Source};
 use super::standing::Standing;
 use super::{Action, Policy};
@@ -41,21 +42,26 @@ pub struct Reading {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejected {
     /// The entry.
-    pub text: String,
+    pub text: Substr,
     /// Its line in its file, from 1.
     pub line: Option<usize>,
     /// Why it is refused.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// What to write instead.
-    pub mend: Option<String>,
+    pub mend: Option<Box<str>>,
     /// How well it is known that the product refuses it.
     pub standing: Standing,
 }
 
 impl Rejected {
     fn new(entry: &Entry, error: PatternError) -> Self {
-        let PatternError { pattern: text, span: _, problem, mend, standing } = error;
-        Self { text, line: entry.line(), reason: problem.to_string(), mend, standing }
+        let PatternError { pattern: _, span: _, problem, mend, standing } = error;
+        let reason = match problem {
+            PatternProblem::Refused(reason) => reason,
+            other => other.to_string().into(),
+        };
+        let text = entry.shared_pattern().clone();
+        Self { text, line: entry.line(), reason, mend: mend.map(String::into_boxed_str), standing }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<u8, CliError> {
         let line = rejected.line.map(|line| format!(":{line}")).unwrap_or_default();
         let wrong = CliError::usage(format!("{name}{line}: `{}`: {}", rejected.text, rejected.reason));
         return Err(match &rejected.mend {
-            Some(mend) => wrong.with_help(mend),
+            Some(mend) => wrong.with_help(mend.to_string()),
             None => wrong,
         });
     }

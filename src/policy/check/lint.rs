@@ -120,10 +120,10 @@ impl Finding {
         Self {
             kind: FindingKind::Rejected,
             severity: Severity::Error,
-            text: rejected.text.clone(),
+            text: rejected.text.to_string(),
             line: rejected.line,
             message: format!("{}{advice}", rejected.reason),
-            mend: rejected.mend.clone(),
+            mend: rejected.mend.as_deref().map(str::to_owned),
         }
     }
 

@@ -92,7 +92,7 @@ impl Draft {
     pub(super) fn pattern(self, text: &Substr, dialect: Dialect) -> Pattern {
         let Self { matcher, ports, doubts, subtracts, warnings } = self;
         let warned_of_by = (!warnings.is_empty()).then_some(dialect);
-        let remarks = Remarks { doubts, warned_of_by, subtracts };
+        let remarks = Remarks { doubts: doubts.into(), warned_of_by, subtracts };
         let remarks = (remarks != Remarks::default()).then(|| Arc::new(remarks));
         Pattern { text: text.clone(), matcher: matcher.within(text), ports, remarks }
     }
