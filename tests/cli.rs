@@ -202,6 +202,57 @@ fn a_real_curl_is_inspected_and_a_pinned_one_refuses() {
     assert_eq!(pinned.status.code(), Some(90), "{}", stderr(&pinned));
 }
 
+/// A root and a CA below it, as an organization's own PKI would give them to a proxy, with its key in each form.
+#[test]
+fn a_ca_of_the_organization_signs_what_curl_is_shown() {
+    let openssl = |place: &Place, arguments: &str| {
+        let output =
+            std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(place.path("")).output();
+        let Ok(output) = output else { return false };
+        assert!(output.status.success(), "openssl {arguments}: {}", stderr(&output));
+        true
+    };
+    for (kind, make, convert) in [
+        ("PKCS#1", "genrsa -traditional -out made.pem 2048", "rsa -traditional -in made.pem -out ca.key"),
+        ("SEC1", "ecparam -name secp384r1 -genkey -out made.pem", "ec -in made.pem -out ca.key"),
+        (
+            "encrypted PKCS#8",
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out made.pem",
+            "pkcs8 -topk8 -v2 aes-256-cbc -in made.pem -passout pass:s3cret -out ca.key",
+        ),
+    ] {
+        let place = Place::new();
+        if !openssl(&place, make) {
+            println!("skipped: there is no openssl here");
+            return;
+        }
+        openssl(&place, convert);
+        openssl(&place, "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out root.key");
+        place.write("ca.ext", "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n");
+        openssl(&place, "req -x509 -new -key root.key -days 30 -subj /O=Corp/CN=Root -out root.pem");
+        openssl(&place, "req -new -key made.pem -subj /O=Corp/CN=Inspection -out ca.csr");
+        openssl(
+            &place,
+            "x509 -req -in ca.csr -CA root.pem -CAkey root.key -CAcreateserial -days 9 -extfile ca.ext -text -out ca.pem",
+        );
+        place.write(
+            "chain.pem",
+            &format!("Issued to the proxy team\n{}{}", place.read("ca.pem"), place.read("root.pem")),
+        );
+        place.write("password", "s3cret\n");
+        let mut flags = vec!["--simulate", "--ca-cert", "chain.pem", "--ca-key", "ca.key"];
+        if kind.starts_with("encrypted") {
+            flags.extend(["--ca-key-password-file", "password"]);
+        }
+        let up = place.up(&flags);
+        let (proxy, root) = (up.proxy(), place.path("root.pem"));
+        let line = ["--proxy", &proxy, "--cacert", text(&root), "--fail", "--silent", "--show-error", "-v", ORG];
+        let Some(output) = curl(&line) else { return };
+        assert_eq!(output.status.code(), Some(0), "{kind}: {}", stderr(&output));
+        assert!(stderr(&output).contains("CN=Inspection"), "{kind}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn a_bypassed_host_shows_its_own_certificate() {
     let place = Place::new();

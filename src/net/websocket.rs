@@ -149,6 +149,7 @@ impl WebSocketFrames {
     fn skip<'a>(&mut self, bytes: &'a [u8], count: usize) -> &'a [u8] {
         let (payload, rest) = bytes.split_at(count);
         self.left -= count as u64;
+        self.counts.payload_bytes += count as u64;
         if self.closed {
             let head = self.head_length();
             for byte in payload.iter().take((head + 2).saturating_sub(self.filled)) {
@@ -228,7 +229,7 @@ impl WebSocketFrames {
         if !shortest {
             return Err("the length of a frame is not in its shortest form");
         }
-        self.count(kind, reserved & 0x40 != 0, length);
+        self.count(kind, reserved & 0x40 != 0);
         self.in_message = if kind.is_control() { self.in_message } else { !last };
         if kind == FrameKind::Close {
             if length == 1 {
@@ -244,10 +245,9 @@ impl WebSocketFrames {
         Ok(Some(WebSocketFrame { kind, last, length }))
     }
 
-    fn count(&mut self, kind: FrameKind, compressed: bool, length: u64) {
+    fn count(&mut self, kind: FrameKind, compressed: bool) {
         let counts = &mut self.counts;
         counts.frames += 1;
-        counts.payload_bytes = counts.payload_bytes.saturating_add(length);
         match kind {
             FrameKind::Text => counts.text += 1,
             FrameKind::Binary => counts.binary += 1,
@@ -339,7 +339,7 @@ mod tests {
     fn a_payload_may_be_as_long_as_its_head_can_say() {
         let head = [&[0x82, 127][..], &(u64::MAX >> 1).to_be_bytes()].concat();
         let (told, counts) = follow(WebSocketFrames::of_origin(false), &[&head, b"some of it"]);
-        assert_eq!((told[0].length, counts.payload_bytes, counts.fault), (u64::MAX >> 1, u64::MAX >> 1, None));
+        assert_eq!((told[0].length, counts.payload_bytes, counts.fault), (u64::MAX >> 1, 10, None));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use quick_cache::sync::Cache;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme,
+    SupportedCipherSuite,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use thiserror::Error;
 use tokio_rustls::TlsConnector;
@@ -157,6 +160,15 @@ impl UpstreamError {
     }
 }
 
+/// With AES-128 first, as browsers have it: it has less to compute, and its hash is one that processors have
+/// instructions for.
+fn as_browsers_prefer(provider: &CryptoProvider) -> CryptoProvider {
+    let mut provider = provider.clone();
+    let is_aes_128 = |suite: &SupportedCipherSuite| suite.suite().as_str().is_some_and(|name| name.contains("AES_128"));
+    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite));
+    provider
+}
+
 impl Upstream {
     pub(crate) fn new(
         config: &ProxyConfig,
@@ -167,7 +179,7 @@ impl Upstream {
         let dialer = config.dialer.clone().avoiding(own_ports.iter().copied());
         let verifier = Arc::new(OriginVerifier::new(config.origin_roots.clone(), config.system_roots, provider)?);
         let answering = Answering { has_any: !config.client_certs.is_empty() };
-        let mut prototype = ClientConfig::builder_with_provider(Arc::clone(provider))
+        let mut prototype = ClientConfig::builder_with_provider(Arc::new(as_browsers_prefer(provider)))
             .with_protocol_versions(&protocol_versions(versions))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use middlebox::lab::{Lab, RunningLab};
-use middlebox::net::{Destination, Dialer, FirstBytes, Overrides, Parent, ParentTls, Routes, Way, read_first_bytes};
+use middlebox::net::{
+    Destination, Dialer, FirstBytes, Overrides, Parent, ParentTls, Routes, Way, WebSocketFrames, read_first_bytes,
+};
 use middlebox::policy::Action;
 use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,6 +28,29 @@ pub(super) fn client_hello(bytes: &[u8]) {
             FirstBytes::Malformed(_) => assert!(matches!(whole, FirstBytes::Malformed(_)), "after {end} bytes"),
             early => assert_eq!(early, whole, "after {end} bytes"),
         }
+    }
+}
+
+/// Follows a WebSocket, by a first byte that says whose frames they are and whether an extension was agreed on: how its
+/// bytes are cut makes no difference, and what is counted is what was told of.
+pub(super) fn websocket(bytes: &[u8]) {
+    let Some((choice, bytes)) = bytes.split_first() else { return };
+    let follow = |size: usize| {
+        let extended = choice & 2 != 0;
+        let mut frames =
+            if choice & 1 == 0 { WebSocketFrames::of_client(extended) } else { WebSocketFrames::of_origin(extended) };
+        let mut told = Vec::new();
+        for piece in bytes.chunks(size) {
+            frames.push(piece, |frame| told.push(frame));
+        }
+        (frames.counts().clone(), told)
+    };
+    let (counts, told) = follow(bytes.len().max(1));
+    assert_eq!(counts.frames, told.len() as u64);
+    assert!(counts.payload_bytes <= bytes.len() as u64, "more passed than came");
+    assert!(counts.text + counts.binary <= counts.frames && counts.compressed <= counts.text + counts.binary);
+    for size in [1, 3, 16] {
+        assert_eq!(follow(size), (counts.clone(), told.clone()), "in pieces of {size} bytes");
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) const TARGETS: &[(&str, Check)] = &[
     ("profile", texts::profile),
     ("scenario", texts::scenario),
     ("traffic", texts::traffic),
+    ("websocket", doors::websocket),
 ];
 
 /// As much of the bytes as is text.
