@@ -1,12 +1,15 @@
 //! The origin behind the proxies: `GET /` is a hundred bytes, `GET /bytes/N` is N of them, a `POST` is read to its end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,12 +54,44 @@ async fn accept(listener: std::net::TcpListener, config: Arc<ServerConfig>) {
     }
 }
 
+/// A proxy that speaks HTTP/2 with origins asks here for what its client asked for over HTTP/1.1.
 async fn http2(stream: TlsStream<TcpStream>) -> Fallible<()> {
-    let answer = |_: Request<Incoming>| async {
-        Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(&SHORT))))
+    let answer = |request: Request<Incoming>| async {
+        let size = request.uri().path().strip_prefix("/bytes/").and_then(|size| size.parse().ok());
+        let mut body = request.into_body();
+        while let Some(frame) = body.frame().await {
+            frame?;
+        }
+        Ok::<_, hyper::Error>(Response::new(Dots { left: size.unwrap_or(SHORT.len()) }))
     };
-    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    server.initial_stream_window_size(1 << 20).initial_connection_window_size(1 << 20);
     Ok(server.serve_connection(TokioIo::new(stream), service_fn(answer)).await?)
+}
+
+/// A body of so many bytes.
+struct Dots {
+    left: usize,
+}
+
+impl Body for Dots {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        static PIECE: [u8; 64 << 10] = [b'.'; 64 << 10];
+        let count = self.left.min(PIECE.len());
+        self.left -= count;
+        Poll::Ready((count > 0).then(|| Ok(Frame::data(Bytes::from_static(&PIECE[..count])))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left as u64)
+    }
 }
 
 async fn http1(mut stream: TlsStream<TcpStream>) -> Fallible<()> {
