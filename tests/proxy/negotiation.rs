@@ -1,11 +1,16 @@
 //! What the legs agree on: the client gets what the origin chose, and HTTP/2 goes through end to end.
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
+use rustls::CipherSuite;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 
 use crate::support::client::agreed;
-use crate::support::{HELLO, get, h2, origin, soon, stage};
+use crate::support::{HELLO, get, h2, origin, soon, stage, trust};
 
 #[tokio::test]
 async fn the_client_is_offered_what_the_origin_chose() {
@@ -30,6 +35,34 @@ async fn the_client_is_offered_what_the_origin_chose() {
             assert_eq!((of_client, of_origin), (Some(agrees), Some(agrees)), "{record:#?}");
         }
     }
+}
+
+/// Keeps the cipher suites that it is offered.
+#[derive(Debug)]
+struct Offered {
+    resolver: Arc<dyn ResolvesServerCert>,
+    suites: Mutex<Vec<CipherSuite>>,
+}
+
+impl ResolvesServerCert for Offered {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        *self.suites.lock().unwrap() = hello.cipher_suites().to_vec();
+        self.resolver.resolve(hello)
+    }
+}
+
+#[tokio::test]
+async fn origins_are_offered_what_costs_less_first() {
+    let mut config = trust::server_config(&["site.test".to_owned()], &[]);
+    let offered = Arc::new(Offered { resolver: Arc::clone(&config.cert_resolver), suites: Mutex::default() });
+    config.cert_resolver = Arc::clone(&offered) as _;
+    let stage = stage().origin(origin("site.test").tls(config).answers(HELLO)).start().await;
+    drop(stage.client().tls("site.test").await);
+    stage.record().await;
+    let suites = offered.suites.lock().unwrap().clone();
+    let at = |suite| suites.iter().position(|offered| *offered == suite);
+    assert_eq!(at(CipherSuite::TLS13_AES_128_GCM_SHA256), Some(0), "{suites:?}");
+    assert!(at(CipherSuite::TLS13_AES_256_GCM_SHA384).is_some(), "{suites:?}");
 }
 
 #[tokio::test]
