@@ -229,12 +229,12 @@ impl WebSocketFrames {
         if !shortest {
             return Err("the length of a frame is not in its shortest form");
         }
+        if kind == FrameKind::Close && length == 1 {
+            return Err("a close has half a status");
+        }
         self.count(kind, reserved & 0x40 != 0);
         self.in_message = if kind.is_control() { self.in_message } else { !last };
         if kind == FrameKind::Close {
-            if length == 1 {
-                return Err("a close has half a status");
-            }
             self.closed = true;
             self.counts.close = (length == 0).then_some(NO_STATUS);
         }
