@@ -3,6 +3,8 @@
 
 #[path = "cli/bypass.rs"]
 mod bypass;
+#[path = "support/openssl.rs"]
+mod openssl;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/verify.rs"]
@@ -14,6 +16,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
+use openssl::openssl;
 use program::{Place, curl, curl_command, stderr, stdout, text};
 use serde_json::Value;
 
@@ -205,13 +208,6 @@ fn a_real_curl_is_inspected_and_a_pinned_one_refuses() {
 /// A root and a CA below it, as an organization's own PKI would give them to a proxy, with its key in each form.
 #[test]
 fn a_ca_of_the_organization_signs_what_curl_is_shown() {
-    let openssl = |place: &Place, arguments: &str| {
-        let output =
-            std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(place.path("")).output();
-        let Ok(output) = output else { return false };
-        assert!(output.status.success(), "openssl {arguments}: {}", stderr(&output));
-        true
-    };
     for (kind, make, convert) in [
         ("PKCS#1", "genrsa -traditional -out made.pem 2048", "rsa -traditional -in made.pem -out ca.key"),
         ("SEC1", "ecparam -name secp384r1 -genkey -out made.pem", "ec -in made.pem -out ca.key"),
@@ -222,17 +218,16 @@ fn a_ca_of_the_organization_signs_what_curl_is_shown() {
         ),
     ] {
         let place = Place::new();
-        if !openssl(&place, make) {
-            println!("skipped: there is no openssl here");
+        let openssl = |arguments: &str| openssl(&place.path(""), arguments);
+        if openssl(make).is_none() {
             return;
         }
-        openssl(&place, convert);
-        openssl(&place, "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out root.key");
+        openssl(convert);
+        openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out root.key");
         place.write("ca.ext", "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n");
-        openssl(&place, "req -x509 -new -key root.key -days 30 -subj /O=Corp/CN=Root -out root.pem");
-        openssl(&place, "req -new -key made.pem -subj /O=Corp/CN=Inspection -out ca.csr");
+        openssl("req -x509 -new -key root.key -days 30 -subj /O=Corp/CN=Root -out root.pem");
+        openssl("req -new -key made.pem -subj /O=Corp/CN=Inspection -out ca.csr");
         openssl(
-            &place,
             "x509 -req -in ca.csr -CA root.pem -CAkey root.key -CAcreateserial -days 9 -extfile ca.ext -text -out ca.pem",
         );
         place.write(

@@ -207,11 +207,8 @@ impl Names {
 
     /// The ranks of a name, in ascending order.
     fn of(&self, name: &str) -> impl Iterator<Item = u32> {
-        let found = || {
-            let hash = self.hasher.hash_one(name);
-            self.heads.find(hash, |head| head.hash == hash)
-        };
-        let first = if self.is_empty() { None } else { found() }.map(|head| head.first);
+        let hash = if self.is_empty() { 0 } else { self.hasher.hash_one(name) };
+        let first = self.heads.find(hash, |head| head.hash == hash).map(|head| head.first);
         let posting = |at: u32| &self.postings[at as usize];
         let next = move |last: &&Posting| last.next.map(|next| posting(next.get()));
         std::iter::successors(first.map(posting), next).map(|posting| posting.rank)

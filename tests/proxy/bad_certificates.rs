@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 
 use crate::diagnosis::Verifier;
 use crate::support::client::shown;
+use crate::support::openssl::openssl;
 use crate::support::{HELLO, Origin, Stage, Wire, get, origin, soon, stage, trust};
 
 /// What a product does with an origin that it does not trust.
@@ -243,19 +244,6 @@ async fn of_very_many_names_only_the_hosts_own_are_mirrored() {
 const EC: &str = "ecparam -name prime256v1 -genkey -noout -out key.pem";
 
 // ---- what only openssl makes ----------------------------------------------------------------------------------------
-
-/// Runs openssl in a folder; none where there is none.
-fn openssl(folder: &std::path::Path, arguments: &str) -> Option<()> {
-    let output = match Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("skipped: there is no openssl here ({error})");
-            return None;
-        }
-    };
-    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    Some(())
-}
 
 /// A server of openssl's that shows a leaf signed by the origins' CA.
 struct Served {

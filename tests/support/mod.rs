@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod curl;
 pub(crate) mod h2;
+pub(crate) mod openssl;
 pub(crate) mod origin;
 pub(crate) mod stage;
 pub(crate) mod trust;

@@ -43,8 +43,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use draft::Draft;
-
+use self::draft::Draft;
 use super::decision::Subjects;
 use super::pattern::{Pattern, PatternError, PatternWarning};
 use super::standing::Standing;
